@@ -1,0 +1,85 @@
+"""fer-run: expressions of the faces in a camera, stream, video or folder of pictures."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fer_runtime.console import run
+
+if TYPE_CHECKING:
+    from fer_runtime.loop import Loop
+    from fer_runtime.outputs import Output
+    from fer_runtime.sources import Source
+
+DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
+
+
+@click.command(epilog="Example: fer-run --source holiday.mp4 --headless --record faces.mkv --jsonl faces.jsonl")
+@click.option("--source", default="0", show_default=True, metavar="0|FILE|URL|FOLDER",
+              help="Camera number, video or picture, rtsp/http address, or folder of pictures.")
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
+              help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]")
+@click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
+@click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Write annotated video (.mkv, .mp4, .avi).")
+@click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each network.")
+@click.version_option(package_name="fer-edge")
+def cli(source: str, model: Path | None, headless: bool, jsonl: str | None, record: Path | None,
+        max_frames: int | None, threads: int) -> None:
+    """Name the expressions of faces in live video.
+
+    Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
+    stream only the newest frame is looked at, so answers are never behind. Frames are not stored unless --record is given.
+    """
+    from fer_runtime.detectors import RetinaFace
+    from fer_runtime.loop import Loop
+    from fer_runtime.session import Classifier
+    from fer_runtime.sources import open_source
+
+    classifier = Classifier(model, threads)
+    frames = open_source(source)
+    loop = Loop(frames, classifier, RetinaFace(threads=threads))
+    with ExitStack() as closing:
+        outputs = _outputs(frames, headless, jsonl, record, closing)
+        _drive(loop, outputs, max_frames)
+
+
+def _outputs(source: "Source", headless: bool, jsonl: str | None, record: Path | None, closing: ExitStack) -> list["Output"]:
+    """The outputs asked for; each is closed when `closing` is."""
+    from fer_runtime.outputs import JsonLines, Recorder, Window, display_exists
+
+    outputs: list[Output] = []
+    if not headless and not display_exists():
+        click.echo("fer-run: no display here, going on as with --headless", err=True)
+        headless = True
+    if headless and not record and not jsonl:
+        jsonl = "-"
+    if record:
+        outputs.append(Recorder(record, source.fps or DEFAULT_FPS))
+    if jsonl:
+        outputs.append(JsonLines(jsonl))
+    if not headless:
+        outputs.append(Window())
+    for output in outputs:
+        closing.callback(output.close)
+    return outputs
+
+
+def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None) -> None:
+    """Feed every output until the source ends, an output asks to stop, or `max_frames` are done; then sum up."""
+    answered = found = 0
+    for frame, result in loop:
+        going = [output.write(frame.image, result) for output in outputs]
+        answered += 1
+        found += len(result.faces)
+        if not all(going) or answered == max_frames:
+            break
+    click.echo(f"fer-run: {answered} frames, {found} faces", err=True)
+
+
+def main() -> None:
+    """Entry point of fer-run."""
+    run(cli)

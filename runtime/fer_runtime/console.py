@@ -1,0 +1,50 @@
+"""How every fer-* command ends: one sentence for an error, and the exit codes 0, 1, 2, 3 and 130."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from fer_runtime.errors import FerError
+
+LIBRARY_PACKAGES = {"libGL": "libgl1", "libgthread": "libglib2.0-0", "libglib": "libglib2.0-0"}
+
+
+def run(command: click.Command, extra: str | None = None) -> NoReturn:
+    """Run `command` and exit: 0 done, 1 could not be done, 2 usage, 3 the answer is no, 130 Ctrl-C.
+
+    extra: the optional dependencies that the command needs, named when an import fails.
+    """
+    name = os.path.basename(sys.argv[0])
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FerError as error:
+        _say(name, str(error))
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say(name, "stopped")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away (`| head`): nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except ImportError as error:
+        _say(name, _missing(name, error, extra))
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(name: str, message: str) -> None:
+    click.echo(f"{name}: {message}", err=True)
+
+
+def _missing(name: str, error: ImportError, extra: str | None) -> str:
+    """What to install for a failed import."""
+    for library, package in LIBRARY_PACKAGES.items():
+        if library in str(error):
+            return f"a system library is missing ({error}): install it with `sudo apt-get install {package}`"
+    wanted = f"fer-edge[{extra}]" if extra else "fer-edge"
+    return f"{name} needs {error.name or error}: install it with: pip install '{wanted}'"

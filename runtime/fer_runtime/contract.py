@@ -1,0 +1,132 @@
+"""The manifest: everything the runtime must know of a model, as JSON inside the ONNX file."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.errors import FerError
+from fer_runtime.framing import FER2013, Framing
+
+METADATA_KEY = "fer_edge"
+SCHEMA = 1
+INPUT = "faces"  # uint8 [batch, 1, size, size]
+LOGITS = "logits"  # float32 [batch, classes]
+PROBABILITIES = "probabilities"  # float32 [batch, classes]: softmax(logits / temperature)
+
+INTENDED_USE = (
+    "Names the apparent expression of a face in a picture. It does not measure what a person feels, "
+    "and is not for decisions about people."
+)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Generated inputs and the logits expected for them: parity can be proved where torch is not.
+
+    seed: of `golden_faces`; logits: [faces][classes]; tolerance: largest accepted difference on another CPU.
+    """
+
+    seed: int
+    logits: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One model's facts.
+
+    labels: in the order of the logits; size: input side in pixels; colour: "grey"; mean, std: of the pixel values,
+    applied inside the graph; temperature: divides the logits before softmax; architecture: what rebuilds the network;
+    parameters, macs: counts for one face; precision: "fp32" or "int8"; quantization: its recipe, empty for fp32;
+    checkpoint: SHA-256 of the .pt file; data: fingerprint of the dataset; measured: accuracies, each with split and n.
+    """
+
+    labels: tuple[str, ...]
+    size: int
+    mean: float
+    std: float
+    architecture: dict[str, Any]
+    parameters: int
+    macs: int
+    colour: str = "grey"
+    framing: Framing = FER2013
+    temperature: float = 1.0
+    precision: str = "fp32"
+    quantization: dict[str, Any] = field(default_factory=dict)
+    checkpoint: str = ""
+    data: str = ""
+    measured: tuple[dict[str, Any], ...] = ()
+    intended_use: str = INTENDED_USE
+    licences: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    golden: Golden | None = None
+
+    def to_json(self) -> str:
+        """The manifest as JSON; equal manifests give equal text."""
+        return json.dumps({"schema": SCHEMA} | asdict(self), sort_keys=True)
+
+
+def parse(text: str, origin: str) -> Manifest:
+    """The manifest in `text`. Raises FerError, naming `origin`, for anything that is not one of ours."""
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FerError(f"the manifest in {origin} is not JSON: export the model again with fer-export") from error
+    if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
+        found = plain.get("schema") if isinstance(plain, dict) else type(plain).__name__
+        raise FerError(f"the manifest in {origin} has schema {found!r}, expected {SCHEMA}: use a matching fer-edge")
+    return from_dict({key: value for key, value in plain.items() if key != "schema"}, origin)
+
+
+def from_dict(plain: Mapping[str, Any], origin: str) -> Manifest:
+    """The manifest from plain data. Raises FerError, naming `origin` and the field that is wrong."""
+    known = {f.name for f in fields(Manifest)}
+    try:
+        facts: dict[str, Any] = {key: value for key, value in plain.items() if key in known}
+        facts["labels"] = tuple(facts["labels"])
+        facts["framing"] = Framing(**facts["framing"])
+        facts["measured"] = tuple(facts["measured"])
+        if facts.get("golden"):
+            golden = facts["golden"]
+            facts["golden"] = Golden(golden["seed"], tuple(map(tuple, golden["logits"])), golden["tolerance"])
+        manifest = Manifest(**facts)
+        wrong = _wrong(manifest)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FerError(f"the manifest in {origin} is incomplete ({error}): export the model again") from error
+    if wrong:
+        raise FerError(f"the manifest in {origin} is wrong in {wrong!r}: export the model again with fer-export")
+    return manifest
+
+
+def _wrong(manifest: Manifest) -> str | None:
+    """The first field whose value cannot be, or None."""
+    framing = manifest.framing
+    checks = {
+        "labels": len(manifest.labels) >= 2 and all(isinstance(label, str) and label for label in manifest.labels)
+        and len(set(manifest.labels)) == len(manifest.labels),
+        "size": isinstance(manifest.size, int) and 8 <= manifest.size <= 512,
+        "colour": manifest.colour == "grey",
+        "mean": _number(manifest.mean),
+        "std": _number(manifest.std) and manifest.std > 0,
+        "temperature": _number(manifest.temperature) and manifest.temperature > 0,
+        "framing": all(map(_number, (framing.centre_x, framing.centre_y, framing.height))) and framing.height > 0.05,
+        "precision": manifest.precision in ("fp32", "int8"),
+    }
+    return next((name for name, fine in checks.items() if not fine), None)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def golden_faces(seed: int, size: int, count: int = 4) -> NDArray[np.uint8]:
+    """Generated inputs, uint8 [count, 1, size, size]: coarse random patches with fine noise, the same everywhere."""
+    rng = np.random.RandomState(seed)
+    patch = -(-size // 6)
+    coarse = rng.randint(0, 200, (count, 1, 6, 6)).repeat(patch, 2).repeat(patch, 3)[:, :, :size, :size]
+    return (coarse + rng.randint(0, 56, coarse.shape)).astype(np.uint8)

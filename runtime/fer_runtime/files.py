@@ -1,0 +1,57 @@
+"""Files written whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_runtime.errors import FerError
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it takes that name, on any exception `path` stays as it was.
+
+    Raises FerError when the folder does not exist or cannot be written.
+    """
+    if path.is_dir():
+        raise FerError(f"{path} is a folder: expected the name of a file to write")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise FerError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        # mkstemp makes files private; ours get the permissions any new file would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        beside.chmod(0o666 & ~umask)
+        os.replace(beside, path)
+    except OSError as error:
+        raise FerError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text to `path`, whole or not at all. Raises FerError."""
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` and its parents. Raises FerError when that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FerError(f"cannot make the folder {path}: {error.strerror}; choose another place") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,67 @@
+"""From a detection in a frame to the square face crop the network was trained on."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Where the detector's box falls in a training face, in shares of the training frame's side.
+
+    centre_x, centre_y: the box's centre; height: the box's height. Measured: see fer_train.calibrate.
+    """
+
+    centre_x: float
+    centre_y: float
+    height: float
+
+
+# Medians over 400 of FER2013's training faces (fer_train.calibrate); for networks that carry no measurement.
+FER2013 = Framing(centre_x=0.504, centre_y=0.518, height=1.032)
+
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+
+
+def crop_square(box: Box, framing: Framing) -> tuple[float, float, float]:
+    """(left, top, side) in pixels of the square in which `box` lies as it does in the training faces."""
+    x, y, width, height = box
+    side = height / framing.height
+    return x + width / 2 - framing.centre_x * side, y + height / 2 - framing.centre_y * side, side
+
+
+def crop(frame: NDArray[np.uint8], box: Box, framing: Framing, size: int) -> NDArray[np.uint8]:
+    """The face in `box` of a frame (uint8 BGR [h, w, 3] or grey [h, w]) as uint8 grey [size, size].
+
+    Parts of the crop outside the frame repeat the frame's edge.
+    """
+    left, top, side = crop_square(box, framing)
+    height, width = frame.shape[:2]
+    pixels = max(1, round(side))
+    x0, y0 = round(left), round(top)
+    x1, y1 = x0 + pixels, y0 + pixels
+    inside = frame[max(0, y0) : max(0, min(height, y1)), max(0, x0) : max(0, min(width, x1))]
+    if inside.size == 0:
+        return np.zeros((size, size), np.uint8)
+    pads = (max(0, -y0), max(0, y1 - height), max(0, -x0), max(0, x1 - width))
+    if any(pads):
+        inside = cv2.copyMakeBorder(inside, *pads, cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+    return to_face(inside, size)
+
+
+def to_face(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Any image (uint8 BGR [h, w, 3] or grey [h, w]) as a grey face, uint8 [size, size]; the centre square if oblong."""
+    height, width = image.shape[:2]
+    if height != width:
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[top : top + side, left : left + side]
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+    if image.shape[0] == size:
+        return np.ascontiguousarray(image)
+    shrinking = image.shape[0] > size
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    return resized.astype(np.uint8, copy=False)

@@ -1,0 +1,91 @@
+"""onnxruntime, set up for a small always-on model, and the classifier on top of it."""
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from fer_runtime import contract
+from fer_runtime.contract import Manifest
+from fer_runtime.errors import FerError
+
+LARGEST_MODEL = 256 * 2**20  # bytes
+
+
+def open_session(model: bytes, threads: int = 1) -> ort.InferenceSession:
+    """A CPU session on a model's bytes.
+
+    One thread and no spinning: at 30 inferences a second two spinning threads burn a whole core between the calls.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # its errors come back as exceptions
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def default_model() -> Path:
+    """The model that the package brings: our small network in int8."""
+    return Path(str(resources.files("fer_runtime") / "assets" / "fer-small.int8.onnx"))
+
+
+class Classifier:
+    """Faces in, logits and probabilities out.
+
+    Attributes: manifest (the model's facts), labels (in the order of the outputs), size (input side in pixels).
+    """
+
+    def __init__(self, model: Path | None = None, threads: int = 1) -> None:
+        """Open `model`, or the package's own. Raises FerError unless it is a file of our contract."""
+        path = model or default_model()
+        self._session = _open(path, threads)
+        text = self._session.get_modelmeta().custom_metadata_map.get(contract.METADATA_KEY)
+        if text is None:
+            raise FerError(f"{path} carries no fer-edge manifest: expected a file that fer-export wrote")
+        self.manifest: Manifest = contract.parse(text, str(path))
+        self.labels = self.manifest.labels
+        self.size = self.manifest.size
+        _check_signature(self._session, self.manifest, path)
+
+    def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """faces: uint8 [n, 1, size, size] -> probabilities: float32 [n, classes]."""
+        probabilities: NDArray[np.float32] = self._session.run([contract.PROBABILITIES], {contract.INPUT: faces})[0]
+        return probabilities
+
+    def logits(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """faces: uint8 [n, 1, size, size] -> logits: float32 [n, classes]."""
+        logits: NDArray[np.float32] = self._session.run([contract.LOGITS], {contract.INPUT: faces})[0]
+        return logits
+
+
+def _open(path: Path, threads: int) -> ort.InferenceSession:
+    try:
+        if not path.is_file():
+            raise FerError(f"{path} is not a file: expected an ONNX model that fer-export wrote")
+        if path.stat().st_size > LARGEST_MODEL:
+            raise FerError(f"{path} is larger than {LARGEST_MODEL >> 20} MiB: expected a small ONNX model")
+        data = path.read_bytes()
+    except OSError as error:
+        raise FerError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return open_session(data, threads)
+    except Exception as error:  # onnxruntime has no common base class for its errors  # noqa: BLE001
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FerError(f"{path} is not an ONNX model that onnxruntime {ort.__version__} can open ({reason})") from error
+
+
+def _check_signature(session: ort.InferenceSession, manifest: Manifest, path: Path) -> None:
+    """Raise FerError where inputs or outputs differ from what the manifest promises."""
+    inputs = {i.name: (i.type, list(i.shape[1:])) for i in session.get_inputs()}
+    outputs = {o.name: (o.type, list(o.shape[1:])) for o in session.get_outputs()}
+    classes = ("tensor(float)", [len(manifest.labels)])
+    expected_inputs = {contract.INPUT: ("tensor(uint8)", [1, manifest.size, manifest.size])}
+    expected_outputs = {contract.LOGITS: classes, contract.PROBABILITIES: classes}
+    if inputs != expected_inputs or outputs != expected_outputs:
+        raise FerError(
+            f"{path} does not keep its manifest's promise: expected {expected_inputs} -> {expected_outputs}, "
+            f"found {inputs} -> {outputs}; export the model again with fer-export"
+        )

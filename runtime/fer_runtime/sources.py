@@ -1,0 +1,176 @@
+"""Frames: cameras and streams (only the newest one counts), video files and pictures (every one counts)."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.errors import FerError
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+OPEN_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """image: uint8 BGR [h, w, 3]; index: from 0; captured: monotonic seconds; time: the same moment, UTC ISO 8601."""
+
+    image: NDArray[np.uint8]
+    index: int
+    name: str = ""
+    captured: float = field(default_factory=time.monotonic)
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+
+class Source(Protocol):
+    """fps: nominal frames a second, 0 when unknown; live: whether frames are lost when nobody looks."""
+
+    fps: float
+    live: bool
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order. Raises FerError when the source turns out to hold none."""
+
+
+def open_source(name: str) -> Source:
+    """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError."""
+    if name.isdigit() or name.startswith("/dev/video"):
+        return Live(name)
+    if "://" in name:
+        return Live(name)
+    path = Path(name)
+    if path.is_dir():
+        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not pictures:
+            raise FerError(f"the folder {path} holds no pictures: expected files such as .jpg or .png")
+        return Pictures(pictures)
+    if not path.is_file():
+        raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
+    return Pictures([path]) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
+
+
+class Pictures:
+    """Picture files, one frame each."""
+
+    fps = 0.0
+    live = False
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+
+    def frames(self) -> Iterator[Frame]:
+        """The pictures that can be decoded. Raises FerError when none can."""
+        index = 0
+        for path in self._paths:
+            data = np.fromfile(path, np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+            if image is not None:
+                yield Frame(image.astype(np.uint8, copy=False), index, path.name)
+                index += 1
+        if index == 0:
+            raise FerError(f"{self._paths[0]} cannot be decoded as a picture: is it complete?")
+
+
+class Video:
+    """A video file: every frame, as fast as they are asked for."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise FerError(f"{path} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
+        self.fps = _fps(self._capture)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order. Raises FerError when there is none."""
+        index = 0
+        try:
+            while True:
+                fine, image = self._capture.read()
+                if not fine:
+                    break
+                yield Frame(image.astype(np.uint8, copy=False), index)
+                index += 1
+        finally:
+            self._capture.release()
+        if index == 0:
+            raise FerError(f"{self._path} holds no frame that can be decoded: is it complete?")
+
+
+class Live:
+    """A camera or stream: a thread reads all frames and keeps the newest, so that answers are never late by a queue."""
+
+    live = True
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._capture = _open_live(name)
+        self.fps = _fps(self._capture)
+        self._newest: Frame | None = None
+        self._changed = threading.Condition()
+        self._ended = False
+
+    def frames(self) -> Iterator[Frame]:
+        """The newest frame each time one is asked for; ends when the source does. Raises FerError when none came."""
+        reader = threading.Thread(target=self._read, name="capture", daemon=True)
+        reader.start()
+        seen = False
+        try:
+            while (frame := self._next()) is not None:
+                seen = True
+                yield frame
+        finally:
+            self._ended = True
+            reader.join(timeout=2)
+        if not seen:
+            raise FerError(f"{self._name} opened but gave no frame: is another program using the camera?")
+
+    def _next(self) -> Frame | None:
+        with self._changed:
+            while self._newest is None and not self._ended:
+                self._changed.wait(0.5)
+            frame, self._newest = self._newest, None
+            return frame
+
+    def _read(self) -> None:
+        index = 0
+        while not self._ended:
+            fine, image = self._capture.read()
+            if not fine:
+                break
+            with self._changed:
+                self._newest = Frame(image.astype(np.uint8, copy=False), index)
+                self._changed.notify()
+            index += 1
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._capture.release()
+
+
+def _open_live(name: str) -> cv2.VideoCapture:
+    if "://" in name:
+        limit = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limit)
+        advice = "is the address right and the server up?"
+    else:
+        capture = cv2.VideoCapture(int(name) if name.isdigit() else name)
+        cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
+        advice = f"cameras found: {cameras}; plug one in, or give a video with --source FILE"
+    if not capture.isOpened():
+        raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {advice}")
+    return capture
+
+
+def _fps(capture: cv2.VideoCapture) -> float:
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0 < fps <= 1000 else 0.0

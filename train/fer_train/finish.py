@@ -1,0 +1,71 @@
+"""From a finished run to model.pt and its reports."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+import torchvision
+from fer_runtime.contract import Manifest
+from fer_runtime.dataset import Dataset, drop_copies
+from fer_runtime.framing import FER2013
+from fer_runtime.metrics import Scores, score
+
+from fer_train import calibrate, report
+from fer_train.checkpoint import Checkpoint, save
+from fer_train.fit import Run, predict, training_split
+from fer_train.model import MEAN, STD, macs, parameters
+
+
+def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
+    """Measure the best epoch's network and write model.pt, metrics.json, curves.png and confusion.png into `out`.
+
+    Returns its scores on the validation split, and what the user should be told. Raises FerError.
+    """
+    network, job = run.best_network(), run.job
+    train, valid = training_split(data), data.split("valid")
+    logits, labels = predict(network, valid, torch.device("cpu")), torch.from_numpy(valid.labels)
+    temperature = calibrate.temperature(logits, labels)
+    scores = score(logits.argmax(1).numpy(), valid.labels, data.classes)
+    framing = calibrate.framing(train)
+    notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
+    facts: dict[str, Any] = asdict(network.architecture)
+    manifest = Manifest(
+        labels=data.classes,
+        size=network.architecture.size,
+        mean=MEAN,
+        std=STD,
+        architecture={"family": "residual 3x3", "name": job.model, "stem": facts["stem"], "stages": facts["stages"]},
+        parameters=parameters(network),
+        macs=macs(network),
+        framing=framing or FER2013,
+        temperature=round(temperature, 4),
+        data=job.fingerprint,
+        measured=({"split": "valid", "n": scores.n, "accuracy": round(scores.accuracy, 4),
+                   "macro_f1": round(scores.macro_f1, 4), "chosen_on_it": True},),
+        licences={"weights": "MIT", "data": "FER2013: research use, see its own terms"},
+        versions={"torch": torch.__version__, "torchvision": torchvision.__version__, "opencv": cv2.__version__},
+    )
+    metrics = _metrics(run, data, scores, manifest)
+    ranges = calibrate.activation_ranges(network, train)
+    save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
+    report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
+    report.write_curves(out / "curves.png", run.history, run.best["epoch"])
+    title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"
+    report.write_confusion(out / "confusion.png", scores, data.classes, title)
+    return scores, notes
+
+
+def _metrics(run: Run, data: Dataset, scores: Scores, manifest: Manifest) -> dict[str, Any]:
+    train = data.split("train")
+    return {
+        "best_epoch": run.best["epoch"],
+        "train_faces": len(training_split(data)),
+        "train_copies_dropped": len(train) - len(training_split(data)),
+        "valid_copies_in_train": len(data.split("valid")) - len(drop_copies(data.split("valid"), [train])),
+        "temperature": manifest.temperature,
+        "parameters": manifest.parameters,
+        "macs": manifest.macs,
+        "valid": scores.plain(),
+    }

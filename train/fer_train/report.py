@@ -1,0 +1,52 @@
+"""What a run leaves for the reader: metrics.json, curves and confusion matrix."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from fer_runtime.files import write_text, written_whole
+from fer_runtime.metrics import Scores
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402 - the backend must be chosen first
+
+
+def write_json(path: Path, plain: dict[str, Any]) -> None:
+    """Write `plain` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(plain, indent=2) + "\n")
+
+
+def write_curves(path: Path, history: list[dict[str, float]], best_epoch: int) -> None:
+    """Loss and accuracies over the epochs, as PNG."""
+    epochs = [row["epoch"] for row in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    left.plot(epochs, [row["loss"] for row in history], color="tab:gray")
+    left.set(title="training loss", xlabel="epoch")
+    right.plot(epochs, [100 * row["train_accuracy"] for row in history], color="tab:gray", label="train, augmented")
+    right.plot(epochs, [100 * row["valid_accuracy"] for row in history], color="tab:blue", label="validation")
+    right.axvline(best_epoch, color="tab:blue", linestyle=":", label=f"best: epoch {best_epoch}")
+    right.set(title="accuracy, %", xlabel="epoch")
+    right.legend()
+    _save(figure, path)
+
+
+def write_confusion(path: Path, scores: Scores, classes: tuple[str, ...], title: str) -> None:
+    """The confusion matrix in percent of each true class, as PNG."""
+    shares = [[100 * cell / max(1, sum(row)) for cell in row] for row in scores.confusion]
+    side = max(5.0, 0.8 * len(classes))
+    figure, axes = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(title=title, xlabel="predicted", ylabel="labelled")
+    for y, row in enumerate(shares):
+        for x, share in enumerate(row):
+            axes.text(x, y, f"{share:.0f}", ha="center", va="center", color="white" if share > 50 else "black")
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)
+    plt.close(figure)
