@@ -125,8 +125,10 @@ def _number(value: object) -> bool:
 
 
 def golden_faces(seed: int, size: int, count: int = 4) -> NDArray[np.uint8]:
-    """Generated inputs, uint8 [count, 1, size, size]: coarse random patches with fine noise, the same everywhere."""
-    rng = np.random.RandomState(seed)
-    patch = -(-size // 6)
-    coarse = rng.randint(0, 200, (count, 1, 6, 6)).repeat(patch, 2).repeat(patch, 3)[:, :, :size, :size]
-    return (coarse + rng.randint(0, 56, coarse.shape)).astype(np.uint8)
+    """Generated inputs, uint8 [count, 1, size, size]: soft random shades, as faces have; the same bytes everywhere."""
+    rng = np.random.RandomState(seed)  # its streams never change, unlike those of default_rng
+    patch = -(-size // 6) + 1
+    shades = rng.randint(0, 256, (count, 1, 6, 6)).repeat(patch, 2).repeat(patch, 3)
+    for axis in (2, 3):  # a running mean softens the edges of the patches; whole numbers, so nothing rounds differently
+        shades = sum(np.roll(shades, shift, axis) for shift in range(patch)) // patch
+    return shades[:, :, :size, :size].astype(np.uint8)

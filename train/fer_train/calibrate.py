@@ -32,7 +32,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
     optimizer.step(closure)
     # A network that is always right would be sharpened without end.
-    return float(log_t.exp().clamp(0.05, 20))
+    return float(log_t.detach().exp().clamp(0.05, 20))
 
 
 def activation_ranges(network: FerNet, faces: Faces) -> Ranges:

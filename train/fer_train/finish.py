@@ -45,7 +45,8 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
         measured=({"split": "valid", "n": scores.n, "accuracy": round(scores.accuracy, 4),
                    "macro_f1": round(scores.macro_f1, 4), "chosen_on_it": True},),
         licences={"weights": "MIT", "data": "FER2013: research use, see its own terms"},
-        versions={"torch": torch.__version__, "torchvision": torchvision.__version__, "opencv": cv2.__version__},
+        versions={"torch": str(torch.__version__), "torchvision": str(torchvision.__version__),
+                  "opencv": cv2.__version__},
     )
     metrics = _metrics(run, data, scores, manifest)
     ranges = calibrate.activation_ranges(network, train)
