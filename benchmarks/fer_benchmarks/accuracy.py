@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from fer_runtime import dataset
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import Classifier

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from fer_runtime.errors import FerError
 
 ROUNDS = 20
@@ -19,7 +20,8 @@ CALLS = 100  # in a block: short enough that a slow spell of the machine meets a
 @dataclass(frozen=True)
 class Latency:
     """Milliseconds a call. p50, p95, p99: over all calls; spread: least and largest median of a block;
-    n: calls; load_ms: opening the session; first_ms: the first call; peak_bytes: resident memory of the process."""
+    n: calls; load_ms: opening the session; first_ms: the first call; peak_bytes: resident memory of the process.
+    """
 
     p50: float
     p95: float
@@ -85,6 +87,12 @@ def _summary(ready: dict[str, Any], blocks: list[dict[str, Any]]) -> Latency:
     p50, p95, p99 = np.percentile(samples, [50, 95, 99]).tolist()
     medians = np.median(samples, axis=1)
     return Latency(
-        p50, p95, p99, (float(medians.min()), float(medians.max())), samples.size,
-        ready["load_ms"], ready["first_ms"], blocks[-1]["peak_bytes"],
+        p50,
+        p95,
+        p99,
+        (float(medians.min()), float(medians.max())),
+        samples.size,
+        ready["load_ms"],
+        ready["first_ms"],
+        blocks[-1]["peak_bytes"],
     )

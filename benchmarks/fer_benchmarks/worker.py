@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from fer_runtime.session import Classifier
 
 WARM_SECONDS = 0.3

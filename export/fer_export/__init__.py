@@ -1,0 +1,1 @@
+"""fer_export: checkpoints as self-describing ONNX files, proved against PyTorch."""

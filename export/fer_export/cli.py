@@ -5,35 +5,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from fer_runtime.console import run
 
 if TYPE_CHECKING:
-    from fer_runtime.dataset import Faces
-
     from fer_export.convert import Exported
+    from fer_runtime.dataset import Faces
 
 
 @click.command(epilog="Example: fer-export runs/small/model.pt --precision int8 --data fer2013.zip")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
-              help="The file to write.  [default: NAME.onnx or NAME.int8.onnx in the current folder]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file to write.  [default: NAME.onnx or NAME.int8.onnx in the current folder]",
+)
 @click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="DATA",
-              help="Measure int8 ranges on these faces.  [default: the ranges in the checkpoint]")
-@click.option("--data", type=click.Path(path_type=Path), metavar="DATA",
-              help="Compare on these labelled faces: validation split, else test, else all.  [default: generated images]")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON too.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Measure int8 ranges on these faces.  [default: the ranges in the checkpoint]",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Compare on these labelled faces: validation split, else test, else all.  [default: generated images]",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON too."
+)
 @click.version_option(package_name="fer-edge")
-def cli(model: Path, out: Path | None, precision: str, calibration: Path | None, data: Path | None,
-        json_file: Path | None) -> None:
+def cli(
+    model: Path, out: Path | None, precision: str, calibration: Path | None, data: Path | None, json_file: Path | None
+) -> None:
     """Write MODEL, a model.pt of fer-train fit, as ONNX, and hold it against PyTorch's own outputs.
 
     The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. An fp32 file
     whose logits differ from PyTorch's by more than 1e-4 of max(1, |logit|) is not written: exit code 3.
     """
-    from fer_runtime.files import written_whole
-
     from fer_export.convert import convert
+    from fer_runtime.files import written_whole
     from fer_train import checkpoint
 
     manifest = checkpoint.load(model).manifest

@@ -7,6 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+
+from fer_export import graph, parity, quantize
+from fer_export.parity import Comparison
 from fer_runtime import contract
 from fer_runtime.contract import Golden
 from fer_runtime.dataset import Faces
@@ -16,9 +19,6 @@ from fer_runtime.metrics import Scores, score
 from fer_runtime.session import open_session
 from fer_train import calibrate, checkpoint
 from fer_train.checkpoint import Checkpoint
-
-from fer_export import graph, parity, quantize
-from fer_export.parity import Comparison
 
 GOLDEN_SEED = 48
 # Rounding in another CPU's kernels: float sums in another order; for int8 also a step that falls the other way.
@@ -45,7 +45,9 @@ def convert(path: Path, precision: str, calibration: Faces | None, faces: Faces 
     """
     source = checkpoint.load(path)
     manifest = replace(
-        source.manifest, precision=precision, checkpoint=sha256(path),
+        source.manifest,
+        precision=precision,
+        checkpoint=sha256(path),
         quantization=quantize.RECIPE if precision == "int8" else {},
         versions=source.manifest.versions
         | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "torch_export": str(torch.__version__)},
@@ -68,9 +70,11 @@ def convert(path: Path, precision: str, calibration: Faces | None, faces: Faces 
         parity.check(parity.compare(draft, expected_edges, edges), expected_edges)
     parity.check_probabilities(draft, pixels, manifest)
     manifest = replace(manifest, golden=_golden(draft, manifest))
-    scores = [None, None] if faces is None else [
-        score(logits.argmax(1), faces.labels, manifest.labels) for logits in (expected, comparison.logits)
-    ]
+    scores = (
+        [None, None]
+        if faces is None
+        else [score(logits.argmax(1), faces.labels, manifest.labels) for logits in (expected, comparison.logits)]
+    )
     return Exported(graph.finished(model, manifest), manifest, comparison, scores[0], scores[1])
 
 

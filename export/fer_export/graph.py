@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
+
 from fer_runtime import contract
 from fer_runtime.contract import Manifest
 from fer_runtime.errors import FerError
 from fer_train.model import FerNet, fold
-from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18  # with IR 9: loads in onnxruntime 1.19 and later; opset 22 is slower or refused on year-old ones
 IR = 9
@@ -33,9 +34,15 @@ def core(network: FerNet) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            folded, (torch.zeros(2, 1, side, side),), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=[NORMALIZED], output_names=[contract.LOGITS],
-            dynamic_shapes={"x": {0: torch.export.Dim("batch")}}, external_data=False,
+            folded,
+            (torch.zeros(2, 1, side, side),),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=[NORMALIZED],
+            output_names=[contract.LOGITS],
+            dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+            external_data=False,
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
@@ -52,7 +59,9 @@ def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     graph = model.graph
     if manifest.mean != int(manifest.mean) or not 0 <= manifest.mean <= 255:
         raise FerError(f"the checkpoint's mean is {manifest.mean}: expected a whole number of 0..255")
-    quantize = next((node for node in graph.node if node.input[0] == NORMALIZED and node.op_type == "QuantizeLinear"), None)
+    quantize = next(
+        (node for node in graph.node if node.input[0] == NORMALIZED and node.op_type == "QuantizeLinear"), None
+    )
     if quantize is not None:
         first = next(node for node in graph.node if node.input[0] == quantize.output[0])
         graph.node.remove(quantize)
@@ -67,7 +76,7 @@ def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     graph.initializer.append(numpy_helper.from_array(np.array(1 / manifest.std, np.float32), scale))
     graph.initializer.append(numpy_helper.from_array(np.array(manifest.mean, np.uint8), zero))
     del graph.input[:]
-    shape = ["batch", 1, manifest.size, manifest.size]
+    shape: list[str | int | None] = ["batch", 1, manifest.size, manifest.size]
     graph.input.append(helper.make_tensor_value_info(contract.INPUT, TensorProto.UINT8, shape))
     return model
 
@@ -79,7 +88,7 @@ def with_probabilities(model: onnx.ModelProto, manifest: Manifest) -> onnx.Model
     graph.initializer.append(temperature)
     graph.node.append(helper.make_node("Div", [contract.LOGITS, "temperature"], ["tempered"], name="temper"))
     graph.node.append(helper.make_node("Softmax", ["tempered"], [contract.PROBABILITIES], name="softmax", axis=1))
-    shape = ["batch", len(manifest.labels)]
+    shape: list[str | int | None] = ["batch", len(manifest.labels)]
     graph.output.append(helper.make_tensor_value_info(contract.PROBABILITIES, TensorProto.FLOAT, shape))
     return model
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from fer_runtime.contract import LOGITS, PROBABILITIES, Manifest, golden_faces
 from fer_runtime.errors import GateError
 from fer_runtime.session import open_session
 from fer_train.model import FerNet
-from numpy.typing import NDArray
 
 BOUND = 1e-4  # of max(1, |logit|): what float32 sums in another order may differ by
 GENERATED_SEED = 7
@@ -17,7 +18,8 @@ GENERATED_SEED = 7
 @dataclass(frozen=True)
 class Comparison:
     """faces: how many; worst: largest |delta logit|; worst_relative: largest |delta| / max(1, |logit|);
-    agreement: share with the same top-1; logits: float32 [faces, classes] of the file."""
+    agreement: share with the same top-1; logits: float32 [faces, classes] of the file.
+    """
 
     faces: int
     worst: float
@@ -39,7 +41,10 @@ def edge_faces(size: int) -> NDArray[np.uint8]:
 
 
 def reference(network: FerNet, manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """PyTorch's logits [n, classes] of the unfolded network; normalization written here anew, so that a wrong one shows."""
+    """PyTorch's logits [n, classes] of the unfolded network.
+
+    It normalizes the pixels by itself, so that a mistake in the exported normalization shows.
+    """
     faces = torch.from_numpy(((pixels.astype(np.float64) - manifest.mean) / manifest.std).astype(np.float32))
     with torch.no_grad():
         return torch.cat([network(chunk) for chunk in faces.split(256)]).numpy()
@@ -54,8 +59,11 @@ def compare(file: bytes, expected: NDArray[np.float32], pixels: NDArray[np.uint8
     delta = np.abs(found - expected)
     delta[:64] = np.maximum(delta[:64], np.abs(alone - expected[:64]))
     return Comparison(
-        len(pixels), float(delta.max()), float((delta / np.maximum(1, np.abs(expected))).max()),
-        float((found.argmax(1) == expected.argmax(1)).mean()), found,
+        len(pixels),
+        float(delta.max()),
+        float((delta / np.maximum(1, np.abs(expected))).max()),
+        float((found.argmax(1) == expected.argmax(1)).mean()),
+        found,
     )
 
 

@@ -23,7 +23,7 @@ __all__ = ["Classifier", "Loop"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public classes when they are first used, so that `fer-run --help` imports neither cv2 nor onnxruntime."""
+    """Load the public classes at their first use, so that `fer-run --help` imports neither cv2 nor onnxruntime."""
     if name == "Classifier":
         from fer_runtime.session import Classifier
 

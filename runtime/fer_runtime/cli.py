@@ -17,22 +17,43 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
 
 
 @click.command(epilog="Example: fer-run --source holiday.mp4 --headless --record faces.mkv --jsonl faces.jsonl")
-@click.option("--source", default="0", show_default=True, metavar="0|FILE|URL|FOLDER",
-              help="Camera number, video or picture, rtsp/http address, or folder of pictures.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
-              help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]")
+@click.option(
+    "--source",
+    default="0",
+    show_default=True,
+    metavar="0|FILE|URL|FOLDER",
+    help="Camera number, video or picture, rtsp/http address, or folder of pictures.",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]",
+)
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
 @click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")
-@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Write annotated video (.mkv, .mp4, .avi).")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each network.")
 @click.version_option(package_name="fer-edge")
-def cli(source: str, model: Path | None, headless: bool, jsonl: str | None, record: Path | None,
-        max_frames: int | None, threads: int) -> None:
+def cli(
+    source: str,
+    model: Path | None,
+    headless: bool,
+    jsonl: str | None,
+    record: Path | None,
+    max_frames: int | None,
+    threads: int,
+) -> None:
     """Name the expressions of faces in live video.
 
     Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
-    stream only the newest frame is looked at, so answers are never behind. Frames are not stored unless --record is given.
+    stream only the newest frame is looked at, so answers are never behind. Frames are stored only by --record.
     """
     from fer_runtime.detectors import RetinaFace
     from fer_runtime.loop import Loop
@@ -47,9 +68,11 @@ def cli(source: str, model: Path | None, headless: bool, jsonl: str | None, reco
         _drive(loop, outputs, max_frames)
 
 
-def _outputs(source: "Source", headless: bool, jsonl: str | None, record: Path | None, closing: ExitStack) -> list["Output"]:
+def _outputs(
+    source: "Source", headless: bool, jsonl: str | None, record: Path | None, closing: ExitStack
+) -> list["Output"]:
     """The outputs asked for; each is closed when `closing` is."""
-    from fer_runtime.outputs import JsonLines, Recorder, Window, display_exists
+    from fer_runtime.outputs import JsonLines, Window, display_exists, open_recording
 
     outputs: list[Output] = []
     if not headless and not display_exists():
@@ -58,7 +81,7 @@ def _outputs(source: "Source", headless: bool, jsonl: str | None, record: Path |
     if headless and not record and not jsonl:
         jsonl = "-"
     if record:
-        outputs.append(Recorder(record, source.fps or DEFAULT_FPS))
+        outputs.append(open_recording(record, source.fps or DEFAULT_FPS))
     if jsonl:
         outputs.append(JsonLines(jsonl))
     if not headless:

@@ -107,7 +107,8 @@ def _wrong(manifest: Manifest) -> str | None:
     """The first field whose value cannot be, or None."""
     framing = manifest.framing
     checks = {
-        "labels": len(manifest.labels) >= 2 and all(isinstance(label, str) and label for label in manifest.labels)
+        "labels": len(manifest.labels) >= 2
+        and all(isinstance(label, str) and label for label in manifest.labels)
         and len(set(manifest.labels)) == len(manifest.labels),
         "size": isinstance(manifest.size, int) and 8 <= manifest.size <= 512,
         "colour": manifest.colour == "grey",
@@ -130,5 +131,5 @@ def golden_faces(seed: int, size: int, count: int = 4) -> NDArray[np.uint8]:
     patch = -(-size // 6) + 1
     shades = rng.randint(0, 256, (count, 1, 6, 6)).repeat(patch, 2).repeat(patch, 3)
     for axis in (2, 3):  # a running mean softens the edges of the patches; whole numbers, so nothing rounds differently
-        shades = sum(np.roll(shades, shift, axis) for shift in range(patch)) // patch
+        shades = np.stack([np.roll(shades, shift, axis) for shift in range(patch)]).sum(0) // patch
     return shades[:, :, :size, :size].astype(np.uint8)

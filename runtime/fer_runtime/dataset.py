@@ -14,8 +14,16 @@ from fer_runtime.errors import FerError
 from fer_runtime.framing import to_face
 
 Split = str  # "train", "valid" or "test"
-SPLIT_OF_FOLDER = {"train": "train", "training": "train", "test": "test", "testing": "test",
-                   "val": "valid", "valid": "valid", "validation": "valid"}
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+SPLIT_OF_FOLDER = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "valid",
+    "valid": "valid",
+    "validation": "valid",
+}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 LARGEST_IMAGE = 32 * 2**20  # bytes in the file; anything larger is no face crop
 CARVED = 0.1  # share of train that becomes validation where the data has none
@@ -56,10 +64,12 @@ class Dataset:
         return self.splits[name]
 
     def aligned(self, labels: tuple[str, ...]) -> "Dataset":
-        """The same faces with `labels` as classes, in that order. Raises FerError for a class that is not among them."""
+        """The same faces with `labels` as classes, in that order. Raises FerError for a class not among them."""
         unknown = [name for name in self.classes if name not in labels]
         if unknown:
-            raise FerError(f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(labels)}")
+            raise FerError(
+                f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(labels)}"
+            )
         index = np.array([labels.index(name) for name in self.classes], np.int64)
         splits = {name: Faces(f.pixels, index[f.labels], f.names) for name, f in self.splits.items()}
         return Dataset(labels, splits, self.notes)
@@ -137,7 +147,9 @@ def _list_zip(path: Path, archive: zipfile.ZipFile) -> _Listing:
     for member in sorted(archive.infolist(), key=lambda m: m.filename):
         inside = PurePosixPath(member.filename.replace("\\", "/"))
         if inside.is_absolute() or ".." in inside.parts:
-            raise FerError(f"{path} holds a path that leaves its folder ({member.filename!r}): nothing was read from it")
+            raise FerError(
+                f"{path} holds a path that leaves its folder ({member.filename!r}): nothing was read from it"
+            )
         if _ignored(inside):
             continue
         if member.is_dir():
@@ -184,9 +196,14 @@ def _decode(path: Path, listing: _Listing, size: int, carve: bool) -> Dataset:
         labels.setdefault(split, []).append(classes.index(name))
         names.setdefault(split, []).append(f"{folder}/{name}/{inside.name}")
     if not names:
-        raise FerError(f"none of the {len(broken)} images in {path} can be decoded (first: {broken[0]}): is it complete?")
-    splits = {split: Faces(np.stack(pixels[split])[:, None], np.array(labels[split], np.int64), tuple(names[split]))
-              for split in ("train", "valid", "test") if split in names}
+        raise FerError(
+            f"none of the {len(broken)} images in {path} can be decoded (first: {broken[0]}): is it complete?"
+        )
+    splits = {
+        split: Faces(np.stack(pixels[split])[:, None], np.array(labels[split], np.int64), tuple(names[split]))
+        for split in SPLITS
+        if split in names
+    }
     notes = []
     if broken:
         notes.append(f"{len(broken)} images cannot be decoded and were left out (first: {broken[0]})")
@@ -208,7 +225,7 @@ def _place(inside: PurePosixPath, path: Path) -> tuple[Split, str]:
 
 def _classes(path: Path, listing: _Listing, placed: list[tuple[str, str]]) -> tuple[str, ...]:
     """Class names in ImageFolder's order (sorted). Raises FerError for a class without training images."""
-    filled = {folder for folder in (inside.parent for inside, _ in listing.images)}
+    filled = {inside.parent for inside, _ in listing.images}
     leaves = listing.folders - {parent for folder in listing.folders for parent in folder.parents}
     for folder in sorted(leaves - filled):
         raise FerError(f"class folder {folder} in {path} holds no images: fill it or remove it")
@@ -232,11 +249,10 @@ def _image(read: Callable[[], bytes]) -> NDArray[np.uint8] | None:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except (OSError, zipfile.BadZipFile, cv2.error):  # a broken member, or one cv2 refuses as too large
         return None
-    if image is None:
+    if image is None or image.dtype not in (np.uint8, np.uint16):
         return None
-    if image.dtype != np.uint8:
-        image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-    return image[:, :, :3] if image.ndim == 3 else image
+    pixels = (image if image.dtype == np.uint8 else image // 256).astype(np.uint8, copy=False)
+    return pixels[:, :, :3] if pixels.ndim == 3 else pixels
 
 
 def _carve(train: Faces) -> dict[Split, Faces]:

@@ -52,7 +52,7 @@ def crop(frame: NDArray[np.uint8], box: Box, framing: Framing, size: int) -> NDA
 
 
 def to_face(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Any image (uint8 BGR [h, w, 3] or grey [h, w]) as a grey face, uint8 [size, size]; the centre square if oblong."""
+    """Any image (uint8 BGR [h, w, 3] or grey [h, w]), or its centre square if oblong, as uint8 grey [size, size]."""
     height, width = image.shape[:2]
     if height != width:
         side = min(height, width)

@@ -23,7 +23,9 @@ class Scores:
     def plain(self) -> dict[str, Any]:
         """For JSON, rounded to 5 digits."""
         return {
-            "n": self.n, "accuracy": round(self.accuracy, 5), "interval": round(self.interval, 5),
+            "n": self.n,
+            "accuracy": round(self.accuracy, 5),
+            "interval": round(self.interval, 5),
             "macro_f1": round(self.macro_f1, 5),
             "precision": {label: round(value, 5) for label, value in self.precision.items()},
             "recall": {label: round(value, 5) for label, value in self.recall.items()},
@@ -42,8 +44,12 @@ def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: tupl
     present = confusion.sum(1) > 0  # a class that the data lacks says nothing about the classifier
     accuracy = float(right.sum() / n)
     return Scores(
-        n, accuracy, _half_interval(accuracy, n), float(f1[present].mean()),
-        dict(zip(classes, precision.tolist(), strict=True)), dict(zip(classes, recall.tolist(), strict=True)),
+        n,
+        accuracy,
+        _half_interval(accuracy, n),
+        float(f1[present].mean()),
+        dict(zip(classes, precision.tolist(), strict=True)),
+        dict(zip(classes, recall.tolist(), strict=True)),
         confusion.tolist(),
     )
 

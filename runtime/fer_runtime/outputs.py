@@ -1,4 +1,4 @@
-"""Where results go: JSON lines, a recorded video, a window."""
+"""Where results go: JSON lines, a recorded video or picture, a window."""
 
 import os
 import sys
@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
+from fer_runtime.files import written_whole
 from fer_runtime.overlay import draw
 from fer_runtime.results import Result
 
 # Motion JPEG in Matroska survives a killed process; mp4v plays in more places. The suffix decides.
 CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v"}
+
+
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 class Output(Protocol):
@@ -56,15 +60,45 @@ class JsonLines:
             self._file.close()
 
 
+def open_recording(path: Path, fps: float) -> "Output":
+    """A Recorder or, for the suffix of a picture, a Snapshot. Raises FerError for a place or suffix that won't do."""
+    if not path.parent.is_dir():
+        raise FerError(f"--record {path}: the folder {path.parent} does not exist; make it first")
+    if path.suffix.lower() in PICTURES:
+        return Snapshot(path)
+    if path.suffix.lower() not in CODECS:
+        raise FerError(f"--record {path}: expected a name that ends in {', '.join([*CODECS, *PICTURES])}")
+    return Recorder(path, fps)
+
+
+class Snapshot:
+    """The last frame, annotated, as a picture; written at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: tuple[NDArray[np.uint8], Result] | None = None
+
+    def write(self, image: NDArray[np.uint8], result: Result) -> bool:
+        """Remember the frame."""
+        self._last = (image, result)
+        return True
+
+    def close(self) -> None:
+        """Write the picture. Raises FerError."""
+        if self._last is None:
+            return
+        fine, data = cv2.imencode(self._path.suffix, draw(*self._last))
+        if not fine:
+            raise FerError(f"cannot encode the picture {self._path}")
+        with written_whole(self._path) as beside:
+            beside.write_bytes(data.tobytes())
+
+
 class Recorder:
     """Annotated video; opened with the first frame's size, later frames of another size are fitted into it."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        """fps: of the recording. Raises FerError for a suffix or place that cannot be written."""
-        if path.suffix.lower() not in CODECS:
-            raise FerError(f"--record {path}: expected a name that ends in {', '.join(CODECS)}")
-        if not path.parent.is_dir():
-            raise FerError(f"--record {path}: the folder {path.parent} does not exist; make it first")
+        """fps: of the recording."""
         self._path, self._fps = path, fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

@@ -28,7 +28,9 @@ def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
     (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
     left = min(max(0, x), max(0, picture.shape[1] - text_width - 4))
     base = y - below - 2 if y - text_height - 2 * below > 0 else y + height + text_height + below
-    cv2.rectangle(picture, (left, base - text_height - below), (left + text_width + 4, base + below), ACCENT, cv2.FILLED)
+    cv2.rectangle(
+        picture, (left, base - text_height - below), (left + text_width + 4, base + below), ACCENT, cv2.FILLED
+    )
     cv2.putText(picture, text, (left + 2, base), FONT, scale, DARK, line, cv2.LINE_AA)
     if width >= 90:
         _draw_bars(picture, face)

@@ -72,7 +72,7 @@ def _open(path: Path, threads: int) -> ort.InferenceSession:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
     try:
         return open_session(data, threads)
-    except Exception as error:  # onnxruntime has no common base class for its errors  # noqa: BLE001
+    except Exception as error:  # onnxruntime has no common base class for its errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FerError(f"{path} is not an ONNX model that onnxruntime {ort.__version__} can open ({reason})") from error
 

@@ -1,0 +1,1 @@
+"""fer_train: facial-expression networks trained from scratch."""

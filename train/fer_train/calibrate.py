@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from fer_runtime.dataset import Faces, stratified
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Framing
-from torch import Tensor, nn
-
 from fer_train.checkpoint import Ranges
 from fer_train.model import FerNet, fold, normalize, sites
 

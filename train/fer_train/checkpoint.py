@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from fer_runtime.contract import Manifest, from_dict
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
-
 from fer_train.model import Architecture, FerNet, Stage
 
 FORMAT = "fer-edge checkpoint 1"
@@ -52,7 +52,7 @@ def load(path: Path) -> Checkpoint:
         plain = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # torch.load raises almost anything for a foreign file  # noqa: BLE001
+    except Exception as error:  # torch.load raises almost anything for a foreign file
         raise FerError(
             f"{path} is not a checkpoint of ours: expected a model.pt that fer-train fit wrote, found a file that "
             "torch.load(weights_only=True) refuses (cut short, or a pickle that may run code; none was run)"

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
 from fer_runtime.console import run
 
 if TYPE_CHECKING:
     import torch
+
     from fer_runtime.metrics import Scores
 
 
@@ -20,10 +22,19 @@ def cli() -> None:
 
 @cli.command(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--model", type=click.Choice(["nano", "small", "base"]), default="small", show_default=True,
-              help="Network size: 8, 38 or 70 million multiply-adds a face.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]")
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: the recipe's]")
+@click.option(
+    "--model",
+    type=click.Choice(["nano", "small", "base"]),
+    default="small",
+    show_default=True,
+    help="Network size: 8, 38 or 70 million multiply-adds a face.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]"
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: the recipe's]"
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Continue the run in --out after its last finished epoch.")
@@ -31,15 +42,22 @@ def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: st
     """Fit a network on DATA, a folder or zip of images in class folders.
 
     FER2013's test/ folder is split by file name: PublicTest_* chooses the best epoch, PrivateTest_* is left alone.
-    Training images whose pixels stand in an evaluation split are dropped. Writes model.pt, metrics.json, curves.png
-    and confusion.png. Ctrl-C keeps all finished epochs; the same command with --resume continues them.
+    Training images whose pixels stand in an evaluation split are dropped. Writes model.pt, metrics.json, curves.png,
+    confusion.png and augmented.png. Ctrl-C keeps all finished epochs; the same command with --resume continues them.
     """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     from fer_runtime import dataset
     from fer_runtime.errors import FerError
     from fer_runtime.files import make_folder
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from fer_train.finish import finish
     from fer_train.fit import fit as fit_network
     from fer_train.recipe import RECIPES
@@ -58,7 +76,13 @@ def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: st
     click.echo(f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {chosen}", err=True)
     recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
     make_folder(out)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     try:
         with Progress(*columns, console=Console(stderr=True)) as progress:
             trained = fit_network(faces, model, recipe, seed, chosen, state, progress)
@@ -76,13 +100,17 @@ def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: st
 @cli.command(epilog="Example: fer-train evaluate runs/small/model.pt fer2013.zip --split valid")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["valid", "test", "all"]),
-              help="Which faces.  [default: valid where the data has it, else test, else all]")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the scores as JSON too.")
+@click.option(
+    "--split",
+    type=click.Choice(["valid", "test", "all"]),
+    help="Which faces.  [default: valid where the data has it, else test, else all]",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the scores as JSON too."
+)
 def evaluate(model: Path, data: Path, split: str | None, json_file: Path | None) -> None:
     """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder or zip of images in class folders."""
     from fer_runtime import dataset
-
     from fer_train import report
     from fer_train.evaluate import Model, evaluate
 
@@ -106,6 +134,7 @@ def _line(scores: "Scores") -> str:
 def _device(wanted: str) -> "torch.device":
     """The torch device. Raises FerError when a GPU is asked for and none is there."""
     import torch
+
     from fer_runtime.errors import FerError
 
     if wanted == "cuda" and not torch.cuda.is_available():

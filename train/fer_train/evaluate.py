@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from fer_runtime.dataset import Dataset, Faces, drop_copies
 from fer_runtime.errors import FerError
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import Classifier
-from numpy.typing import NDArray
-
 from fer_train import checkpoint
 from fer_train.fit import predict
 

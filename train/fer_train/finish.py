@@ -6,20 +6,20 @@ from typing import Any
 
 import cv2
 import torch
-import torchvision
+
 from fer_runtime.contract import Manifest
 from fer_runtime.dataset import Dataset, drop_copies
 from fer_runtime.framing import FER2013
 from fer_runtime.metrics import Scores, score
-
 from fer_train import calibrate, report
+from fer_train.augment import augment
 from fer_train.checkpoint import Checkpoint, save
 from fer_train.fit import Run, predict, training_split
 from fer_train.model import MEAN, STD, macs, parameters
 
 
 def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
-    """Measure the best epoch's network and write model.pt, metrics.json, curves.png and confusion.png into `out`.
+    """Measure the best epoch's network and write model.pt and its reports into `out`.
 
     Returns its scores on the validation split, and what the user should be told. Raises FerError.
     """
@@ -42,29 +42,38 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
         framing=framing or FER2013,
         temperature=round(temperature, 4),
         data=job.fingerprint,
-        measured=({"split": "valid", "n": scores.n, "accuracy": round(scores.accuracy, 4),
-                   "macro_f1": round(scores.macro_f1, 4), "chosen_on_it": True},),
-        licences={"weights": "MIT", "data": "FER2013: research use, see its own terms"},
-        versions={"torch": str(torch.__version__), "torchvision": str(torchvision.__version__),
-                  "opencv": cv2.__version__},
+        measured=(
+            {
+                "split": "valid",
+                "n": scores.n,
+                "accuracy": round(scores.accuracy, 4),
+                "macro_f1": round(scores.macro_f1, 4),
+                "chosen_on_it": True,
+            },
+        ),
+        licences={"code": "MIT", "data": "see the dataset's own terms"},
+        versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
-    metrics = _metrics(run, data, scores, manifest)
+    metrics = _metrics(run, data, len(train), scores, manifest)
     ranges = calibrate.activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
     report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
+    seen = augment(torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64]), job.recipe.augmentation)
+    report.write_faces(out / "augmented.png", seen)
     report.write_curves(out / "curves.png", run.history, run.best["epoch"])
     title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"
     report.write_confusion(out / "confusion.png", scores, data.classes, title)
     return scores, notes
 
 
-def _metrics(run: Run, data: Dataset, scores: Scores, manifest: Manifest) -> dict[str, Any]:
-    train = data.split("train")
+def _metrics(run: Run, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, Any]:
+    """What the run came to, as plain data. used: training faces left after copies of evaluation faces were dropped."""
+    train, valid = data.split("train"), data.split("valid")
     return {
         "best_epoch": run.best["epoch"],
-        "train_faces": len(training_split(data)),
-        "train_copies_dropped": len(train) - len(training_split(data)),
-        "valid_copies_in_train": len(data.split("valid")) - len(drop_copies(data.split("valid"), [train])),
+        "train_faces": used,
+        "train_copies_dropped": len(train) - used,
+        "valid_copies_in_train": len(valid) - len(drop_copies(valid, [train])),
         "temperature": manifest.temperature,
         "parameters": manifest.parameters,
         "macs": manifest.macs,

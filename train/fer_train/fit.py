@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from fer_runtime.dataset import Dataset, Faces, drop_copies
-from fer_runtime.errors import FerError
-from fer_runtime.files import written_whole
 from rich.progress import Progress
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from fer_runtime.dataset import Dataset, Faces, drop_copies
+from fer_runtime.errors import FerError
+from fer_runtime.files import written_whole
 from fer_train.augment import augment
 from fer_train.model import FerNet, build, normalize
 from fer_train.recipe import Recipe
@@ -45,15 +45,23 @@ class Run:
         self.job = job
         self.network = build(job.model, len(job.classes)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
         self.average = AveragedModel(self.network, use_buffers=True, multi_avg_fn=_ema(recipe.ema))
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.network.parameters() if p.ndim > 1]},
+            {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.SGD(
-            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay,
+            groups,
+            lr=recipe.rate,
+            momentum=recipe.momentum,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.rate, total_steps=recipe.epochs * steps_an_epoch,
-            pct_start=min(0.3, recipe.warmup_epochs / recipe.epochs), cycle_momentum=False,
+            self.optimizer,
+            recipe.rate,
+            total_steps=recipe.epochs * steps_an_epoch,
+            pct_start=min(0.3, recipe.warmup_epochs / recipe.epochs),
+            cycle_momentum=False,
         )
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"accuracy": -1.0, "epoch": 0, "weights": {}}
@@ -92,11 +100,14 @@ class Run:
         return network.eval()
 
 
-def fit(data: Dataset, model: str, recipe: Recipe, seed: int, device: torch.device, state: Path, progress: Progress) -> Run:
+def fit(
+    data: Dataset, model: str, recipe: Recipe, seed: int, device: torch.device, state: Path, progress: Progress
+) -> Run:
     """Train on `data`'s train split, keep the epoch that is best on its valid split.
 
-    `progress` shows the steps and prints a line an epoch. The state is written to the file `state` after each epoch and continued from there. Each epoch seeds torch's
-    generator anew, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the same threads).
+    `progress` shows the steps and prints a line an epoch. The state is written to the file `state` after each epoch
+    and continued from there. Each epoch seeds torch's generator anew, so a resumed run equals an uninterrupted one (bit
+    for bit on a CPU with the same threads).
     Raises FerError for a state of another run or a loss that is not finite.
     """
     train, valid = training_split(data), data.split("valid")
@@ -179,16 +190,19 @@ def _epoch(run: Run, pixels: Tensor, labels: Tensor, step: Callable[[], None]) -
 def _bf16_pays(device: torch.device) -> bool:
     """bfloat16 is 2-3 times faster where the hardware multiplies it, and slower where it is emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 and later
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def _ema(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential moving average whose horizon grows from the start, so that short runs are averaged too."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
         weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
         if averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, current, weight)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training face is varied, uniformly within each bound. Shares of the image side unless said otherwise."""
+    """How far a training face is varied, uniformly within each bound; shares of the image side unless said."""
 
     rotation: float = 15.0  # degrees: heads tilt, and the runtime does not straighten them
     zoom: float = 0.18  # factor e**+-zoom: the detector's box breathes from frame to frame

@@ -1,15 +1,15 @@
-"""What a run leaves for the reader: metrics.json, curves and confusion matrix."""
+"""What a run leaves for the reader: metrics.json, curves, confusion matrix, augmented faces."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchvision.utils import save_image
+
 from fer_runtime.files import write_text, written_whole
 from fer_runtime.metrics import Scores
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - the backend must be chosen first
 
 
 def write_json(path: Path, plain: dict[str, Any]) -> None:
@@ -20,7 +20,8 @@ def write_json(path: Path, plain: dict[str, Any]) -> None:
 def write_curves(path: Path, history: list[dict[str, float]], best_epoch: int) -> None:
     """Loss and accuracies over the epochs, as PNG."""
     epochs = [row["epoch"] for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     left.plot(epochs, [row["loss"] for row in history], color="tab:gray")
     left.set(title="training loss", xlabel="epoch")
     right.plot(epochs, [100 * row["train_accuracy"] for row in history], color="tab:gray", label="train, augmented")
@@ -35,7 +36,8 @@ def write_confusion(path: Path, scores: Scores, classes: tuple[str, ...], title:
     """The confusion matrix in percent of each true class, as PNG."""
     shares = [[100 * cell / max(1, sum(row)) for cell in row] for row in scores.confusion]
     side = max(5.0, 0.8 * len(classes))
-    figure, axes = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
@@ -46,7 +48,12 @@ def write_confusion(path: Path, scores: Scores, classes: tuple[str, ...], title:
     _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def write_faces(path: Path, faces: Tensor) -> None:
+    """Faces as the network sees them in training, float [n, 1, h, w] of 0..255, as one PNG."""
+    with written_whole(path) as beside:
+        save_image(faces, beside, nrow=8, normalize=True, value_range=(0, 255))
+
+
+def _save(figure: Figure, path: Path) -> None:
     with written_whole(path) as beside:
         figure.savefig(beside, dpi=110)
-    plt.close(figure)

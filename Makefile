@@ -1,0 +1,35 @@
+# `make demo` and `make test` need python3 with venv, and nothing else; both work in .venv of this checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	mkdir -p demo
+	$(BIN)/fer-export models/fer-small.pt --out demo/fer-small.onnx
+	$(BIN)/fer-export models/fer-small.pt --precision int8 --out demo/fer-small.int8.onnx
+	$(BIN)/python -m fer_benchmarks.clip demo/clip.mp4 --picture demo/frame.png
+	$(BIN)/fer-run --source demo/clip.mp4 --model demo/fer-small.int8.onnx --headless --record demo/annotated.mkv --jsonl demo/faces.jsonl
+	$(BIN)/fer-run --source demo/frame.png --model demo/fer-small.int8.onnx --headless --record demo/annotated.png
+	$(BIN)/fer-bench demo/fer-small.onnx demo/fer-small.int8.onnx
+	@echo
+	@echo "annotated picture: demo/annotated.png"
+	@echo "annotated video:   demo/annotated.mkv"
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo dist
