@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from drawn import write_faces, zip_folder
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,9 @@ def faces_zip(faces_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def command() -> Run:
     """Run one of the installed fer-* commands, as a user does."""
 
-    def run(name: str, *arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        name: str, *arguments: object, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")} | variables
         return subprocess.run(
             [str(BIN / name), *map(str, arguments)],

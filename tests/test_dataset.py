@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from torchvision.datasets import ImageFolder
+
 from drawn import draw_face, write_faces, zip_folder
 from fer_runtime.dataset import drop_copies, load, stratified
 from fer_runtime.errors import FerError
-from torchvision.datasets import ImageFolder
 
 
 def test_file_names_split_the_test_folder(faces_folder: Path) -> None:

@@ -13,7 +13,9 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
         stacklevel=2,
     )
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings repeat what our errors say in one sentence
+# Their messages repeat, in many lines, what our errors say in one sentence.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 if TYPE_CHECKING:
     from fer_runtime.loop import Loop

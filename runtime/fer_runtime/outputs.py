@@ -1,9 +1,11 @@
 """Where results go: JSON lines, a recorded video or picture, a window."""
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -32,32 +34,36 @@ class Output(Protocol):
 
 
 class JsonLines:
-    """One JSON object a frame, each line whole as soon as it is written."""
+    """One JSON object a frame; whatever happens, what was written ends with a whole line."""
 
     def __init__(self, target: str) -> None:
         """target: a file's path, or - for standard output. Raises FerError."""
-        self._file: TextIO = sys.stdout
-        if target != "-":
-            try:
-                self._file = open(target, "w", encoding="utf-8")  # noqa: SIM115 - closed by close()
-            except OSError as error:
-                raise FerError(f"cannot write {target}: {error.strerror}; choose another place for --jsonl") from error
+        try:
+            # Unbuffered: a line is out when it is written, and nothing is left to be flushed at a bad moment.
+            file = sys.stdout.fileno() if target == "-" else target
+            self._file = open(file, "wb", 0, closefd=target != "-")  # noqa: SIM115 - close() does
+        except OSError as error:
+            raise FerError(f"cannot write {target}: {error.strerror}; choose another place for --jsonl") from error
+        self._whole = 0  # bytes
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Write one line. Raises FerError when the disk is full."""
+        """Write one line; False when the reader of a pipe went away. Raises FerError when the disk is full."""
+        line = (result.to_json() + "\n").encode()
         try:
-            self._file.write(result.to_json() + "\n")
-            self._file.flush()
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except BrokenPipeError:
-            raise
+            return False
         except OSError as error:
+            with contextlib.suppress(OSError):  # not a regular file: there is nothing to take back
+                self._file.truncate(self._whole)
             raise FerError(f"--jsonl stopped at frame {result.frame}: {error.strerror}") from error
+        self._whole += len(line)
         return True
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        if self._file is not sys.stdout:
-            self._file.close()
+        self._file.close()
 
 
 def open_recording(path: Path, fps: float) -> "Output":

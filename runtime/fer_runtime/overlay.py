@@ -42,7 +42,7 @@ def _draw_bars(picture: NDArray[np.uint8], face: Face) -> None:
     row = max(12, min(24, height // len(face.probabilities)))
     scale, span = row / 34, 5 * row
     needed = span + 5 * row
-    left = x + width + 6 if x + width + 6 + needed <= picture.shape[1] else x - 6 - needed
+    left = x + width + 10 if x + width + 10 + needed <= picture.shape[1] else x - 10 - needed
     if left < 0:
         return
     for index, (label, probability) in enumerate(face.probabilities.items()):

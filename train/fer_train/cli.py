@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fer_runtime.metrics import Scores
 
 
-@click.group()
+@click.group(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
 @click.version_option(package_name="fer-edge")
 def cli() -> None:
     """Train a facial-expression network from scratch, and score one."""

@@ -1,0 +1,43 @@
+"""Training frame and camera crop are the same thing."""
+
+import cv2
+import numpy as np
+import pytest
+
+from drawn import draw_face
+from fer_runtime.framing import FER2013, Framing, crop, crop_square, to_face
+
+
+@pytest.mark.parametrize("side", [48, 96, 130, 211])
+def test_a_face_pasted_into_a_frame_comes_back(side: int) -> None:
+    face = draw_face("happy", np.random.RandomState(0))
+    frame = np.full((480, 640, 3), 90, np.uint8)
+    frame[100 : 100 + side, 200 : 200 + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_LINEAR)[
+        :, :, None
+    ]
+    framing = Framing(0.5, 0.52, 1.03)
+    height = framing.height * side
+    width = 0.8 * height
+    box = (200 + 0.5 * side - width / 2, 100 + 0.52 * side - height / 2, width, height)
+    assert crop_square(box, framing) == pytest.approx((200, 100, side))
+    found = crop(frame, box, framing, 48)
+    assert np.abs(found.astype(int) - face).mean() < 12
+    if side == 48:
+        assert np.array_equal(found, face)
+
+
+@pytest.mark.parametrize(
+    "box", [(-30, -30, 60, 60), (600, 440, 80, 80), (-500, 0, 50, 50), (0, 0, 0.1, 0.1), (0, 0, 2000, 2000)]
+)
+def test_crops_beyond_the_frame_are_whole_faces_still(box: tuple[float, float, float, float]) -> None:
+    frame = np.full((480, 640, 3), 77, np.uint8)
+    found = crop(frame, box, FER2013, 48)
+    assert found.shape == (48, 48)
+    assert found.dtype == np.uint8
+    assert set(np.unique(found)) <= {0, 77}
+
+
+def test_oblong_images_keep_their_shape() -> None:
+    image = np.zeros((48, 96), np.uint8)
+    image[:, 24:72] = 200
+    assert (to_face(image, 48) == 200).all()

@@ -1,0 +1,302 @@
+"""fer-run on real videos and pictures: who is where, what is written, how it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import BIN, Run
+from fer_benchmarks.clip import FRAMES, placements, render
+from fer_runtime.detectors import RetinaFace
+
+Box = tuple[float, float, float, float]
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes x, y, width, height."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    inside = max(0.0, width) * max(0.0, height)
+    return inside / (a[2] * a[3] + b[2] * b[3] - inside)
+
+
+@pytest.fixture(scope="module")
+def recorded(command: Run, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """The default model's run on the clip: the folder with its outputs, and its JSON lines."""
+    out = tmp_path_factory.mktemp("run")
+    outputs = ["--record", out / "annotated.mkv", "--jsonl", out / "faces.jsonl"]
+    done = command("fer-run", "--source", clip, "--headless", *outputs)
+    assert done.returncode == 0, done.stderr
+    assert f"{FRAMES} frames, {2 * FRAMES} faces" in done.stderr
+    return out, [json.loads(line) for line in (out / "faces.jsonl").read_text().splitlines()]
+
+
+def test_both_faces_are_found_where_they_are(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+    _, lines = recorded
+    assert [line["frame"] for line in lines] == list(range(FRAMES))
+    for index, line in enumerate(lines):
+        for placed in placements(index):
+            assert max(overlap(face["box"], placed.face) for face in line["faces"]) > 0.6
+
+
+def test_the_astronaut_smiles(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+    _, lines = recorded
+    labels = [face["label"] for line in lines for face in line["faces"]]
+    assert labels.count("happy") > 0.95 * len(labels)
+
+
+def test_json_lines_keep_their_schema(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+    _, lines = recorded
+    for line in lines:
+        assert set(line) == {"schema", "frame", "time", "age_ms", "faces"}
+        assert line["schema"] == 1
+        assert line["age_ms"] > 0
+        assert line["time"].endswith("+00:00")
+        for face in line["faces"]:
+            assert set(face) == {"box", "score", "label", "probabilities"}
+            assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+            assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
+
+
+def test_the_recording_has_every_frame_annotated(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, lines = recorded
+    capture = cv2.VideoCapture(str(folder / "annotated.mkv"))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(25)
+    for index in range(FRAMES):
+        fine, image = capture.read()
+        assert fine
+        x, y, width, height = lines[index]["faces"][0]["box"]
+        edge = image[y + height - 3 : y + height + 4, x + width // 2].astype(int)  # the box's lower edge is green
+        assert (2 * edge[:, 1] - edge[:, 0] - edge[:, 2]).max() > 60
+    assert not capture.read()[0]
+
+
+def test_detector_keeps_fractions_and_scale() -> None:
+    frame = render(10)
+    small = RetinaFace()(frame)
+    doubled = RetinaFace()(frame.repeat(2, 0).repeat(2, 1))
+    assert len(small) == len(doubled) == 2
+    for detection in small:
+        x, y, width, height = detection.box
+        assert max(overlap((2 * x, 2 * y, 2 * width, 2 * height), other.box) for other in doubled) > 0.8
+        eyes = detection.landmarks[:2]
+        assert ((eyes > (x, y)) & (eyes < (x + width, y + height))).all()
+    assert RetinaFace()(np.zeros((48, 64, 3), np.uint8)) == []
+
+
+def test_json_lines_go_to_standard_output_when_nothing_else_is_asked(command: Run, clip: Path) -> None:
+    for extra in (["--headless"], []):  # without a display it goes on headless, and says so
+        done = command("fer-run", "--source", clip, "--max-frames", 3, *extra)
+        assert done.returncode == 0, done.stderr
+        assert len([json.loads(line) for line in done.stdout.splitlines()]) == 3
+        assert ("no display" in done.stderr) == (not extra)
+
+
+def test_pictures_and_folders(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "b.png"), render(0))
+    cv2.imwrite(str(tmp_path / "in" / "a.jpg"), render(50)[:400])
+    (tmp_path / "in" / "broken.png").write_bytes(b"\x89PNG")
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    done = command("fer-run", "--source", tmp_path / "in", "--headless", "--jsonl", "-")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["name"], len(line["faces"])) for line in lines] == [("a.jpg", 2), ("b.png", 2)]
+    picture = tmp_path / "annotated.png"
+    done = command("fer-run", "--source", tmp_path / "in" / "b.png", "--headless", "--record", picture)
+    assert done.returncode == 0, done.stderr
+    annotated = np.asarray(cv2.imread(str(picture)))
+    assert annotated.shape == (480, 640, 3)
+    assert (annotated != render(0)).any(axis=2).mean() > 0.005
+
+
+def test_a_recording_fits_frames_of_other_sizes(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), render(0))
+    cv2.imwrite(str(tmp_path / "in" / "b.png"), render(0)[:, 100:200])
+    cv2.imwrite(str(tmp_path / "in" / "c.png"), np.full((1, 1, 3), 9, np.uint8))
+    done = command("fer-run", "--source", tmp_path / "in", "--headless", "--record", tmp_path / "out.avi")
+    assert done.returncode == 0, done.stderr
+    capture = cv2.VideoCapture(str(tmp_path / "out.avi"))
+    assert [capture.read()[0] for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.mp4", "does not exist"),
+        ("text.mp4", "is not a video that OpenCV can read"),
+        ("empty.mp4", "is not a video that OpenCV can read"),
+        ("empty.png", "cannot be decoded as a picture"),
+        ("hollow", "holds no pictures"),
+        ("97", "cannot open camera 97"),
+        ("/dev/video97", "cannot open camera /dev/video97"),
+        ("rtsp://127.0.0.1:9/stream", "cannot open stream"),
+    ],
+)
+def test_bad_sources(command: Run, tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "hollow").mkdir()
+    done = command("fer-run", "--source", source, "--headless", cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_a_video_cut_short_gives_the_frames_it_has(command: Run, recorded: tuple[Path, object], tmp_path: Path) -> None:
+    whole = (recorded[0] / "annotated.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    done = command("fer-run", "--source", tmp_path / "cut.mkv", "--headless")
+    assert done.returncode == 0, done.stderr
+    assert 20 < len(done.stdout.splitlines()) < 80
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--record", "no/video.mkv", "the folder no does not exist"),
+        ("--record", "video.xyz", "expected a name that ends in .mkv"),
+        ("--jsonl", "no/faces.jsonl", "cannot write no/faces.jsonl"),
+        ("--jsonl", "/dev/full", "--jsonl stopped at frame 0"),
+    ],
+)
+def test_bad_outputs(command: Run, clip: Path, tmp_path: Path, option: str, value: str, message: str) -> None:
+    done = command("fer-run", "--source", clip, "--headless", option, value, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_errors(command: Run) -> None:
+    assert command("fer-run", "--max-frames", "none").returncode == 2
+    assert command("fer-run", "--no-such-option").returncode == 2
+
+
+def test_ctrl_c_ends_cleanly(clip: Path, tmp_path: Path) -> None:
+    outputs = ["--jsonl", str(tmp_path / "faces.jsonl"), "--record", str(tmp_path / "out.mkv")]
+    process = subprocess.Popen(
+        [BIN / "fer-run", "--source", clip, "--headless", *outputs], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (tmp_path / "faces.jsonl").exists() and (tmp_path / "faces.jsonl").read_text().count("\n") > 4:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    lines = (tmp_path / "faces.jsonl").read_text().splitlines()
+    assert all(json.loads(line) for line in lines)
+    capture = cv2.VideoCapture(str(tmp_path / "out.mkv"))
+    frames = 0
+    while capture.read()[0]:
+        frames += 1
+    assert abs(frames - len(lines)) <= 1
+
+
+def test_a_reader_that_goes_away_is_no_error(clip: Path) -> None:
+    run = subprocess.Popen(
+        [BIN / "fer-run", "--source", clip, "--headless"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    assert run.stderr is not None
+    assert json.loads(run.stdout.readline())["frame"] == 0
+    run.stdout.close()
+    errors = run.stderr.read()
+    assert run.wait(30) == 0
+    assert "Traceback" not in errors
+
+
+SERVER = """
+import socketserver, sys, time
+from http.server import BaseHTTPRequestHandler
+picture = open(sys.argv[1], "rb").read()
+class Camera(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for _ in range(300):
+            head = b"--frame\\r\\nContent-Type: image/jpeg\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(picture)
+            self.wfile.write(head + picture + b"\\r\\n")
+            time.sleep(0.01)
+    def log_message(self, *arguments):
+        pass
+socketserver.TCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[2])), Camera).serve_forever()
+"""
+
+
+def test_a_live_stream_is_answered_from_its_newest_frame(command: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "frame.jpg"
+    cv2.imwrite(str(picture), render(0))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-c", SERVER, picture, str(port)])
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        done = command("fer-run", "--source", f"http://127.0.0.1:{port}/", "--headless", "--max-frames", 20)
+    finally:
+        server.kill()
+        server.wait()
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 20
+    assert all(len(line["faces"]) == 2 for line in lines)
+    frames = [line["frame"] for line in lines]
+    assert frames == sorted(set(frames))  # in order, none twice; some were passed over
+
+
+def test_torch_is_not_needed_and_nothing_is_left_behind(clip: Path, tmp_path: Path) -> None:
+    """The runtime with torch, onnx and our other packages made unimportable, in an empty home."""
+    blocked = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "rich", "fer_train", "fer_export")
+    program = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+sys.argv = ["fer-run", "--source", {str(clip)!r}, "--headless", "--max-frames", "5"]
+from fer_runtime.cli import main
+main()
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("XDG", "ORT"))} | {"HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 5
+    assert list(home.rglob("*")) == []  # onnxruntime's telemetry would have left a device id here
+
+
+def test_importing_onnxruntime_first_is_warned_of() -> None:
+    program = "import onnxruntime, fer_runtime"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    # The import of onnxruntime alone sends nothing where its own switch is set by the caller.
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert "before fer_runtime could switch its telemetry off" in done.stderr
+    quiet = environment | {"ORT_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=quiet, check=False)
+    assert done.stderr == ""

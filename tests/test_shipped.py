@@ -1,0 +1,62 @@
+"""The models we ship are what their cards say."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, Run
+from fer_runtime import contract
+from fer_runtime.files import sha256
+from fer_runtime.session import Classifier, default_model
+from fer_train import checkpoint
+
+MODELS = sorted((ROOT / "models").glob("*.pt"))
+
+
+def test_nano_and_small_are_there() -> None:
+    assert {"fer-nano", "fer-small"} <= {path.stem for path in MODELS}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_the_card_says_what_the_checkpoint_holds(path: Path) -> None:
+    assert path.stat().st_size < 4 * 10**6
+    loaded = checkpoint.load(path)
+    card = path.with_suffix(".md").read_text()
+    metrics = loaded.metrics["valid"]
+    assert f"{100 * metrics['accuracy']:.2f} %" in card
+    assert f"{metrics['macro_f1']:.3f}" in card
+    assert f"seed {loaded.recipe['seed']}" in card
+    assert f"{loaded.manifest.parameters:,}" in card
+    assert sha256(path) in card
+    assert loaded.metrics["train_copies_dropped"] == 351
+    floor = {"fer-nano": 0.63, "fer-small": 0.66}.get(path.stem, 0)
+    assert metrics["accuracy"] >= floor
+
+
+def test_the_default_model_is_our_small_one_in_int8() -> None:
+    classifier = Classifier()
+    manifest = classifier.manifest
+    assert manifest.precision == "int8"
+    assert manifest.checkpoint == sha256(ROOT / "models" / "fer-small.pt")
+    assert manifest.labels == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    golden = manifest.golden
+    assert golden is not None
+    found = classifier.logits(contract.golden_faces(golden.seed, classifier.size))
+    assert np.abs(found - np.array(golden.logits)).max() <= golden.tolerance
+
+
+def test_exporting_small_again_gives_the_default_model(command: Run, tmp_path: Path) -> None:
+    done = command("fer-export", ROOT / "models" / "fer-small.pt", "--precision", "int8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again, shipped = Classifier(tmp_path / "fer-small.int8.onnx"), Classifier(default_model())
+    faces = contract.golden_faces(1, 48, 16)
+    assert np.abs(again.logits(faces) - shipped.logits(faces)).max() <= 1e-4
+
+
+def test_readme_figures_are_the_cards() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in MODELS:
+        accuracy = checkpoint.load(path).metrics["valid"]["accuracy"]
+        assert re.search(rf"{path.stem}.*{100 * accuracy:.2f} %", readme), path.stem
