@@ -13,6 +13,8 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
         stacklevel=2,
     )
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# A picture of a few kB can claim gigapixels; 128 megapixels are more than any camera gives.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
 # Their messages repeat, in many lines, what our errors say in one sentence.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

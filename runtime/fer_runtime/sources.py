@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
+from fer_runtime.listing import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 OPEN_TIMEOUT_MS = 10_000
 
 
@@ -69,13 +69,22 @@ class Pictures:
         """The pictures that can be decoded. Raises FerError when none can."""
         index = 0
         for path in self._paths:
-            data = np.fromfile(path, np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+            image = _picture(path)
             if image is not None:
-                yield Frame(image.astype(np.uint8, copy=False), index, path.name)
+                yield Frame(image, index, path.name)
                 index += 1
         if index == 0:
             raise FerError(f"{self._paths[0]} cannot be decoded as a picture: is it complete?")
+
+
+def _picture(path: Path) -> NDArray[np.uint8] | None:
+    """The picture as uint8 BGR [h, w, 3], or None where it cannot be read or decoded."""
+    try:
+        data = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except (OSError, cv2.error):
+        return None
+    return None if image is None else image.astype(np.uint8, copy=False)
 
 
 class Video:

@@ -14,8 +14,9 @@ from fer_runtime.metrics import Scores, score
 from fer_train import calibrate, report
 from fer_train.augment import augment
 from fer_train.checkpoint import Checkpoint, save
-from fer_train.fit import Run, predict, training_split
+from fer_train.fit import predict, training_split
 from fer_train.model import MEAN, STD, macs, parameters
+from fer_train.run import Run
 
 
 def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:

@@ -1,0 +1,129 @@
+"""Which images a folder or zip holds, and the split and class each belongs to; nothing is decoded or unpacked."""
+
+import contextlib
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from fer_runtime.errors import FerError
+
+Split = str
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+SPLIT_OF_FOLDER = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "valid"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+LARGEST_IMAGE = 32 * 2**20  # bytes in the file; anything larger is no face crop
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image. path: inside the data; folder: the split its folder names; label: its class; read: gives its bytes."""
+
+    path: PurePosixPath
+    folder: Split
+    label: str
+    read: Callable[[], bytes]
+
+    @property
+    def split(self) -> Split:
+        """Its split: in a test folder FER2013's file names decide, PublicTest_* is validation."""
+        return "valid" if self.folder == "test" and self.path.name.startswith("PublicTest") else self.folder
+
+    @property
+    def name(self) -> str:
+        """`folder/class/file`: file names alone are not unique."""
+        return f"{self.folder}/{self.label}/{self.path.name}"
+
+
+@dataclass
+class _Found:
+    images: list[tuple[PurePosixPath, Callable[[], bytes]]] = field(default_factory=list)
+    folders: set[PurePosixPath] = field(default_factory=set)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[list[Entry]]:
+    """The images of a folder or zip, in the order of their names; readable while the context is open.
+
+    Raises FerError for a missing, empty, encrypted or hostile input, an empty class, or a class that train lacks.
+    """
+    try:
+        if path.is_dir():
+            yield _placed(path, _in_folder(path))
+        elif not path.exists():
+            raise FerError(f"{path} does not exist: expected a folder or zip of images in class folders")
+        elif not zipfile.is_zipfile(path):
+            raise FerError(f"{path} is neither a folder nor a complete zip file: expected images in class folders")
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield _placed(path, _in_zip(path, archive))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise FerError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _in_folder(root: Path) -> _Found:
+    found = _Found()
+    for file in sorted(root.rglob("*")):
+        inside = PurePosixPath(file.relative_to(root).as_posix())
+        if _ignored(inside):
+            continue
+        if file.is_dir():
+            found.folders.add(inside)
+        elif inside.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
+            small = file.stat().st_size <= LARGEST_IMAGE
+            found.images.append((inside, file.read_bytes if small else bytes))
+    return found
+
+
+def _in_zip(path: Path, archive: zipfile.ZipFile) -> _Found:
+    found = _Found()
+    for member in sorted(archive.infolist(), key=lambda m: m.filename):
+        inside = PurePosixPath(member.filename.replace("\\", "/"))
+        if inside.is_absolute() or ".." in inside.parts:
+            raise FerError(
+                f"{path} holds a path that leaves its folder ({member.filename!r}): nothing was read from it"
+            )
+        if _ignored(inside):
+            continue
+        if member.is_dir():
+            found.folders.add(inside)
+        elif inside.suffix.lower() in IMAGE_SUFFIXES:
+            if member.flag_bits & 0x1:
+                raise FerError(f"{path} is encrypted: expected a plain zip; unpack it and give the folder")
+            found.images.append((inside, _member_reader(archive, member)))
+            found.folders.add(inside.parent)
+    return found
+
+
+def _ignored(inside: PurePosixPath) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in inside.parts)
+
+
+def _member_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
+    return lambda: archive.read(member) if member.file_size <= LARGEST_IMAGE else b""
+
+
+def _placed(path: Path, found: _Found) -> list[Entry]:
+    """Every image in its split folder and class; a class folder without a split folder counts as train."""
+    if not found.images:
+        raise FerError(f"{path} holds no images: expected class folders with images, such as train/happy/1.jpg")
+    entries = []
+    for inside, read in found.images:
+        if len(inside.parts) < 2:
+            raise FerError(f"{path} has images outside class folders (first: {inside}): expected <class>/<image>")
+        above = inside.parts[-3].lower() if len(inside.parts) > 2 else ""
+        entries.append(Entry(inside, SPLIT_OF_FOLDER.get(above, "train"), inside.parts[-2], read))
+    leaves = found.folders - {parent for folder in found.folders for parent in folder.parents}
+    if empty := sorted(leaves - {entry.path.parent for entry in entries}):
+        raise FerError(f"class folder {empty[0]} in {path} holds no images: fill it or remove it")
+    trained = {entry.label for entry in entries if entry.folder == "train"}
+    for entry in entries:
+        if trained and entry.label not in trained:
+            raise FerError(
+                f"class {entry.label!r} of {path} stands in {entry.folder} but not in train: name the folders alike"
+            )
+    return entries
