@@ -98,7 +98,7 @@ def test_json_lines_go_to_standard_output_when_nothing_else_is_asked(command: Ru
         done = command("fer-run", "--source", clip, "--max-frames", 3, *extra)
         assert done.returncode == 0, done.stderr
         assert len([json.loads(line) for line in done.stdout.splitlines()]) == 3
-        assert ("no display" in done.stderr) == (not extra)
+        assert ("no window" in done.stderr) == (not extra)
 
 
 def test_pictures_and_folders(command: Run, tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ def test_a_video_cut_short_gives_the_frames_it_has(command: Run, recorded: tuple
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--record", "no/video.mkv", "the folder no does not exist"),
+        ("--record", "no/video.mkv", "expected the name of a file in a folder that exists"),
         ("--record", "video.xyz", "expected a name that ends in .mkv"),
         ("--jsonl", "no/faces.jsonl", "cannot write no/faces.jsonl"),
-        ("--jsonl", "/dev/full", "--jsonl stopped at frame 0"),
+        ("--jsonl", "/dev/full", "--jsonl /dev/full stopped at frame 0"),
     ],
 )
 def test_bad_outputs(command: Run, clip: Path, tmp_path: Path, option: str, value: str, message: str) -> None:

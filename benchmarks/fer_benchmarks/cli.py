@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from fer_runtime.console import run
     metavar="DATA",
     help="Labelled faces to score each file on: validation split, else test, else all.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON too."
 )
@@ -34,48 +35,54 @@ def cli(models: tuple[Path, ...], data: Path | None, threads: int, json_file: Pa
     from rich.progress import Progress
 
     from fer_benchmarks import accuracy, latency, machine
-    from fer_runtime.files import write_text
+    from fer_runtime.files import refuse_same, written_whole
     from fer_runtime.session import Classifier
 
+    refuse_same([json_file], [*models, data])
+    names = [model.name for model in models]
+    if len(set(names)) < len(names):
+        names = [str(model) for model in models]
     classifiers = [Classifier(model, threads) for model in models]
     conditions = machine.describe() | {"threads": threads, "batch": 1}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("timing", total=latency.ROUNDS)
-        timings = latency.measure(list(models), threads, lambda: progress.advance(task))
-        split, scores = None, None
-        if data:
+    with written_whole(json_file) if json_file else nullcontext() as beside:
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("timing", total=latency.ROUNDS)
+            timings = latency.measure(list(models), threads, lambda: progress.advance(task))
             progress.add_task("scoring", total=None)
-            split, scores = accuracy.measure(classifiers, data)
-    rows: list[dict[str, Any]] = []
-    for index, (model, classifier, timing) in enumerate(zip(models, classifiers, timings, strict=True)):
-        manifest = classifier.manifest
-        rows.append(
-            {
-                "file": model.name,
-                "bytes": model.stat().st_size,
-                "precision": manifest.precision,
-                "macs": manifest.macs,
-                "latency": asdict(timing),
-                "ratio": timing.p50 / timings[0].p50,
-                "scores": scores[index].plain() if scores else None,
-            }
-        )
-    report = {"conditions": conditions, "split": split, "models": rows}
-    if json_file:
-        write_text(json_file, json.dumps(report, indent=2) + "\n")
+            split, scores = accuracy.measure(classifiers, data) if data else (None, [])
+        rows: list[dict[str, Any]] = []
+        for index, (model, classifier, timing) in enumerate(zip(models, classifiers, timings, strict=True)):
+            manifest = classifier.manifest
+            rows.append(
+                {
+                    "file": names[index],
+                    "bytes": model.stat().st_size,
+                    "precision": manifest.precision,
+                    "parameters": manifest.parameters,
+                    "macs": manifest.macs,
+                    "latency": asdict(timing),
+                    "ratio": timing.p50 / timings[0].p50,
+                    "scores": scores[index].plain() if scores else None,
+                }
+            )
+        report = {"conditions": conditions, "split": split, "models": rows}
+        if beside:
+            beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     _print_table(report)
 
 
 def _print_table(report: dict[str, Any]) -> None:
     """A column a file: the rows fit any terminal, and more files than fit are rare."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     conditions, rows = report["conditions"], report["models"]
     table = Table(title=f"batch 1, threads: {conditions['threads']}, {rows[0]['latency']['n']} calls a file")
     table.add_column("")
     for row in rows:
-        table.add_column(row["file"], justify="right", overflow="fold")
+        table.add_column(escape(row["file"]), justify="right", overflow="fold")
     figures: dict[str, Callable[[dict[str, Any]], str]] = {
         "p50 ms": lambda row: f"{row['latency']['p50']:.3f}",
         "p95 ms": lambda row: f"{row['latency']['p95']:.3f}",

@@ -37,7 +37,7 @@ class _Worker:
     """A running fer_benchmarks.worker."""
 
     def __init__(self, model: Path, threads: int) -> None:
-        command = [sys.executable, "-m", "fer_benchmarks.worker", str(model), str(threads)]
+        command = [sys.executable, "-P", "-m", "fer_benchmarks.worker", str(model), str(threads)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -1,6 +1,7 @@
 """fer-export: a checkpoint as one self-describing ONNX file, proved against PyTorch."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,28 +48,31 @@ def cli(
     whose logits differ from PyTorch's by more than 1e-4 of max(1, |logit|) is not written: exit code 3.
     """
     from fer_export.convert import convert
-    from fer_runtime.files import written_whole
+    from fer_runtime.files import refuse_same, written_whole
     from fer_train import checkpoint
 
+    refuse_same([out, json_file], [model, calibration, data])
     manifest = checkpoint.load(model).manifest
     out = out or Path(f"{model.stem}{'' if precision == 'fp32' else '.' + precision}.onnx")
-    ranges_from = _faces(calibration, manifest.labels, manifest.size, "train") if calibration else None
-    compared_on = _faces(data, manifest.labels, manifest.size, "valid") if data else None
-    exported = convert(model, precision, ranges_from, compared_on)
-    with written_whole(out) as beside:
+    # Both files are opened first and named last: either both appear or none.
+    with written_whole(out) as beside, written_whole(json_file) if json_file else nullcontext() as json_beside:
+        ranges_from = _faces(calibration, None, manifest.size, "train") if calibration else None
+        compared_on = _faces(data, manifest.labels, manifest.size, "valid") if data else None
+        exported = convert(model, precision, ranges_from, compared_on)
+        report = _report(exported, model, data)
         beside.write_bytes(exported.file)
-    report = _report(exported, model, data)
-    if json_file:
-        with written_whole(json_file) as beside:
-            beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        if json_beside:
+            json_beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     _print_table(report, out)
 
 
-def _faces(path: Path, labels: tuple[str, ...], size: int, preferred: str) -> "Faces":
-    """The preferred split of the data, else the next best, labelled in the model's order. Raises FerError."""
+def _faces(path: Path, labels: tuple[str, ...] | None, size: int, preferred: str) -> "Faces":
+    """The preferred split of the data, else the next best, labelled in the order of `labels`. Raises FerError."""
     from fer_runtime import dataset
 
-    data = dataset.load(path, size).aligned(labels)
+    data = dataset.load(path, size)
+    if labels:
+        data = data.aligned(labels)
     for note in data.notes:
         click.echo(f"note: {note}", err=True)
     order = [preferred, "valid", "test", "train"]
@@ -97,9 +101,11 @@ def _report(exported: "Exported", model: Path, data: Path | None) -> dict[str, A
 
 def _print_table(report: dict[str, Any], out: Path) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{report['precision']} file against PyTorch, on {report['faces']} {report['compared_on']}")
+    title = f"{report['precision']} file against PyTorch, on {report['faces']} {report['compared_on']}"
+    table = Table(title=escape(title))
     for column in ("", "PyTorch", "onnxruntime", "bound"):
         table.add_column(column, justify="left" if not column else "right")
     bound = f"{report['bound']:g}" if report["bound"] else "none for int8"

@@ -39,7 +39,7 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each network.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of each network.")
 @click.version_option(package_name="fer-edge")
 def cli(
     source: str,
@@ -56,27 +56,33 @@ def cli(
     stream only the newest frame is looked at, so answers are never behind. Frames are stored only by --record.
     """
     from fer_runtime.detectors import RetinaFace
+    from fer_runtime.files import refuse_same
     from fer_runtime.loop import Loop
     from fer_runtime.session import Classifier
     from fer_runtime.sources import open_source
 
+    refuse_same([jsonl if jsonl != "-" else None, record], [source, model])
     classifier = Classifier(model, threads)
     frames = open_source(source)
     loop = Loop(frames, classifier, RetinaFace(threads=threads))
     with ExitStack() as closing:
         outputs = _outputs(frames, headless, jsonl, record, closing)
         _drive(loop, outputs, max_frames)
+    for note in frames.notes:
+        click.echo(f"fer-run: {note}", err=True)
 
 
 def _outputs(
     source: "Source", headless: bool, jsonl: str | None, record: Path | None, closing: ExitStack
 ) -> list["Output"]:
     """The outputs asked for; each is closed when `closing` is."""
-    from fer_runtime.outputs import JsonLines, Window, display_exists, open_recording
+    from fer_runtime import window
+    from fer_runtime.outputs import JsonLines
+    from fer_runtime.recording import open_recording
 
     outputs: list[Output] = []
-    if not headless and not display_exists():
-        click.echo("fer-run: no display here, going on as with --headless", err=True)
+    if not headless and not window.can_open():
+        click.echo("fer-run: no window can be opened here, going on as with --headless", err=True)
         headless = True
     if headless and not record and not jsonl:
         jsonl = "-"
@@ -85,7 +91,7 @@ def _outputs(
     if jsonl:
         outputs.append(JsonLines(jsonl))
     if not headless:
-        outputs.append(Window())
+        outputs.append(window.Window())
     for output in outputs:
         closing.callback(output.close)
     return outputs

@@ -1,6 +1,7 @@
 """How every fer-* command ends: one sentence for an error, and the exit codes 0, 1, 2, 3 and 130."""
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
     extra: the optional dependencies that the command needs, named when an import fails.
     """
     name = os.path.basename(sys.argv[0])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # systemd's stop: recordings are finished, as on Ctrl-C
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -29,10 +31,18 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
         _say(name, "stopped")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output went away (`| head`): nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except OSError as error:
+        _say(name, f"{error.filename or 'output'}: {error.strerror or error}")
+        sys.exit(1)
     except ImportError as error:
         _say(name, _missing(name, error, extra))
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("FER_EDGE_DEBUG"):
+            raise
+        _say(name, f"unexpected {type(error).__name__}: {error}; FER_EDGE_DEBUG=1 shows where, please report it")
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -1,7 +1,6 @@
 """The manifest: everything the runtime must know of a model, as JSON inside the ONNX file."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -68,7 +67,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as JSON; equal manifests give equal text."""
-        return json.dumps({"schema": SCHEMA} | asdict(self), sort_keys=True)
+        return json.dumps({"schema": SCHEMA} | asdict(self), sort_keys=True, allow_nan=False)
 
 
 def parse(text: str, origin: str) -> Manifest:
@@ -105,24 +104,38 @@ def from_dict(plain: Mapping[str, Any], origin: str) -> Manifest:
 
 def _wrong(manifest: Manifest) -> str | None:
     """The first field whose value cannot be, or None."""
-    framing = manifest.framing
+    framing, golden = manifest.framing, manifest.golden
+    labels = manifest.labels
     checks = {
-        "labels": len(manifest.labels) >= 2
-        and all(isinstance(label, str) and label for label in manifest.labels)
-        and len(set(manifest.labels)) == len(manifest.labels),
+        "labels": len(labels) >= 2
+        and all(isinstance(label, str) and label for label in labels)
+        and len(set(labels)) == len(labels),
         "size": isinstance(manifest.size, int) and 8 <= manifest.size <= 512,
         "colour": manifest.colour == "grey",
-        "mean": _number(manifest.mean),
-        "std": _number(manifest.std) and manifest.std > 0,
-        "temperature": _number(manifest.temperature) and manifest.temperature > 0,
-        "framing": all(map(_number, (framing.centre_x, framing.centre_y, framing.height))) and framing.height > 0.05,
+        "mean": _number(manifest.mean) and 0 <= manifest.mean <= 255,
+        "std": _number(manifest.std) and 0.01 <= manifest.std <= 1000,
+        "temperature": _number(manifest.temperature) and 0.01 <= manifest.temperature <= 100,
+        "framing": all(_number(value) and abs(value) <= 10 for value in asdict(framing).values())
+        and framing.height > 0.05,
         "precision": manifest.precision in ("fp32", "int8"),
+        "parameters": isinstance(manifest.parameters, int) and manifest.parameters >= 0,
+        "macs": isinstance(manifest.macs, int) and manifest.macs >= 0,
+        "checkpoint": isinstance(manifest.checkpoint, str),
+        "data": isinstance(manifest.data, str),
+        "intended_use": isinstance(manifest.intended_use, str),
+        "measured": all(isinstance(entry, dict) for entry in manifest.measured),
+        "golden": golden is None
+        or (isinstance(golden.seed, int) and 0 <= golden.seed < 2**32 and _number(golden.tolerance)),
+        **{
+            name: isinstance(getattr(manifest, name), dict)
+            for name in ("architecture", "quantization", "licences", "versions")
+        },
     }
     return next((name for name, fine in checks.items() if not fine), None)
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < 1e9  # false for NaN too
 
 
 def golden_faces(seed: int, size: int, count: int = 4) -> NDArray[np.uint8]:

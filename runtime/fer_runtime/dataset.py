@@ -1,6 +1,7 @@
 """Labelled faces out of an ImageFolder, plain or zipped, in their splits; the one reader that every stage uses."""
 
 import hashlib
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -90,6 +91,8 @@ def load(path: Path, size: int = 48, carve: bool = False) -> Dataset:
         raise FerError(f"no image in {path} can be decoded (first: {entries[0].path}): is it complete?")
     if carve and "train" in splits and "valid" not in splits:
         splits |= _carved(splits["train"])
+        if not len(splits["valid"]):
+            raise FerError(f"{path} has one image a class: expected several, some to train on and some to validate")
         notes.append(f"no validation split found: {len(splits['valid'])} training images were set aside for it")
     return Dataset(classes, splits, tuple(notes))
 
@@ -139,7 +142,7 @@ def _image(entry: Entry) -> NDArray[np.uint8] | None:
     try:
         data = np.frombuffer(entry.read(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except (OSError, NotImplementedError, zipfile.BadZipFile, zlib.error, cv2.error):
+    except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, cv2.error):
         return None  # a broken or unreadable file or member, or an image that cv2 refuses as too large
     if image is None or image.dtype not in (np.uint8, np.uint16):
         return None

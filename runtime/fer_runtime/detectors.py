@@ -51,9 +51,8 @@ class RetinaFace:
         longer = max(frame.shape[:2])
         scale = min(1.0, (self._side or min(640, max(320, longer // 2))) / longer)
         if scale < 1:
-            frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
-                np.uint8, copy=False
-            )
+            shrunk = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+            frame = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         height, width = frame.shape[:2]
         blob = cv2.dnn.blobFromImage(frame, mean=MEAN.tolist())
         boxes, scores, points = (output[0] for output in self._session.run(None, {"input": blob}))

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fer_runtime.errors import FerError
@@ -16,8 +16,9 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Raises FerError when the folder does not exist or cannot be written.
     """
-    if path.is_dir():
-        raise FerError(f"{path} is a folder: expected the name of a file to write")
+    path = path.resolve()  # a link stays one, and its target is written
+    if path.exists() and not path.is_file():
+        raise FerError(f"{path} is a folder or a device: expected the name of a file to write")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as error:
@@ -35,6 +36,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise FerError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def refuse_same(outputs: Sequence[str | Path | None], inputs: Sequence[str | Path | None]) -> None:
+    """Raise FerError when an output is also an input or another output: what stood there would be lost."""
+    taken = {Path(name).resolve(): "read" for name in inputs if name is not None}
+    for name in (name for name in outputs if name is not None):
+        if (use := taken.get(Path(name).resolve())) is not None:
+            raise FerError(f"{name} is also to be {use} by this command: give the output another name")
+        taken[Path(name).resolve()] = "written"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -56,12 +56,12 @@ def opened(path: Path) -> Iterator[list[Entry]]:
             yield _placed(path, _in_folder(path))
         elif not path.exists():
             raise FerError(f"{path} does not exist: expected a folder or zip of images in class folders")
-        elif not zipfile.is_zipfile(path):
+        elif not path.is_file() or not zipfile.is_zipfile(path):
             raise FerError(f"{path} is neither a folder nor a complete zip file: expected images in class folders")
         else:
             with zipfile.ZipFile(path) as archive:
                 yield _placed(path, _in_zip(path, archive))
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise FerError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -11,6 +11,7 @@ from fer_runtime import contract
 from fer_runtime.contract import Manifest
 from fer_runtime.errors import FerError
 
+NOWHERE = "/nonexistent/"
 LARGEST_MODEL = 256 * 2**20  # bytes
 
 
@@ -23,6 +24,8 @@ def open_session(model: bytes, threads: int = 1) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights are inside the file; without this a file could read others from the current folder.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     options.log_severity_level = 4  # its errors come back as exceptions
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -40,7 +43,7 @@ class Classifier:
 
     def __init__(self, model: Path | None = None, threads: int = 1) -> None:
         """Open `model`, or the package's own. Raises FerError unless it is a file of our contract."""
-        path = model or default_model()
+        path = self._path = model or default_model()
         self._session = _open(path, threads)
         text = self._session.get_modelmeta().custom_metadata_map.get(contract.METADATA_KEY)
         if text is None:
@@ -52,13 +55,21 @@ class Classifier:
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """faces: uint8 [n, 1, size, size] -> probabilities: float32 [n, classes]."""
-        probabilities: NDArray[np.float32] = self._session.run([contract.PROBABILITIES], {contract.INPUT: faces})[0]
-        return probabilities
+        return self._run(contract.PROBABILITIES, faces)
 
     def logits(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """faces: uint8 [n, 1, size, size] -> logits: float32 [n, classes]."""
-        logits: NDArray[np.float32] = self._session.run([contract.LOGITS], {contract.INPUT: faces})[0]
-        return logits
+        return self._run(contract.LOGITS, faces)
+
+    def _run(self, output: str, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One output for uint8 [n, 1, size, size]. Raises FerError when the graph fails or answers no number."""
+        try:
+            found: NDArray[np.float32] = self._session.run([output], {contract.INPUT: faces})[0]
+        except Exception as error:  # onnxruntime has no common base class for its errors
+            raise FerError(f"{self._path} cannot be run ({_first_line(error)}): export the model again") from error
+        if not np.isfinite(found).all():
+            raise FerError(f"{self._path} answers with numbers that are not finite: train and export the model again")
+        return found
 
 
 def _open(path: Path, threads: int) -> ort.InferenceSession:
@@ -73,8 +84,12 @@ def _open(path: Path, threads: int) -> ort.InferenceSession:
     try:
         return open_session(data, threads)
     except Exception as error:  # onnxruntime has no common base class for its errors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _first_line(error)
         raise FerError(f"{path} is not an ONNX model that onnxruntime {ort.__version__} can open ({reason})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _check_signature(session: ort.InferenceSession, manifest: Manifest, path: Path) -> None:
@@ -84,6 +99,9 @@ def _check_signature(session: ort.InferenceSession, manifest: Manifest, path: Pa
     classes = ("tensor(float)", [len(manifest.labels)])
     expected_inputs = {contract.INPUT: ("tensor(uint8)", [1, manifest.size, manifest.size])}
     expected_outputs = {contract.LOGITS: classes, contract.PROBABILITIES: classes}
+    fixed = [i.shape[0] for i in session.get_inputs() if isinstance(i.shape[0], int)]
+    if fixed:
+        raise FerError(f"{path} takes batches of {fixed[0]} only, expected any: export the model again with fer-export")
     if inputs != expected_inputs or outputs != expected_outputs:
         raise FerError(
             f"{path} does not keep its manifest's promise: expected {expected_inputs} -> {expected_outputs}, "

@@ -30,10 +30,10 @@ class Frame:
 
 
 class Source(Protocol):
-    """fps: nominal frames a second, 0 when unknown; live: whether frames are lost when nobody looks."""
+    """fps: nominal frames a second, 0 when unknown; notes: after the frames, what the user should be told."""
 
     fps: float
-    live: bool
+    notes: list[str]
 
     def frames(self) -> Iterator[Frame]:
         """The frames in order. Raises FerError when the source turns out to hold none."""
@@ -41,13 +41,11 @@ class Source(Protocol):
 
 def open_source(name: str) -> Source:
     """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError."""
-    if name.isdigit() or name.startswith("/dev/video"):
-        return Live(name)
-    if "://" in name:
+    if _is_camera(name) or "://" in name:
         return Live(name)
     path = Path(name)
     if path.is_dir():
-        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         if not pictures:
             raise FerError(f"the folder {path} holds no pictures: expected files such as .jpg or .png")
         return Pictures(pictures)
@@ -60,21 +58,26 @@ class Pictures:
     """Picture files, one frame each."""
 
     fps = 0.0
-    live = False
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
+        self.notes: list[str] = []
 
     def frames(self) -> Iterator[Frame]:
         """The pictures that can be decoded. Raises FerError when none can."""
         index = 0
+        broken: list[Path] = []
         for path in self._paths:
             image = _picture(path)
-            if image is not None:
+            if image is None:
+                broken.append(path)
+            else:
                 yield Frame(image, index, path.name)
                 index += 1
         if index == 0:
-            raise FerError(f"{self._paths[0]} cannot be decoded as a picture: is it complete?")
+            raise FerError(f"{broken[0]} cannot be decoded as a picture: is it complete?")
+        if broken:
+            self.notes.append(f"{len(broken)} pictures cannot be decoded and were left out (first: {broken[0]})")
 
 
 def _picture(path: Path) -> NDArray[np.uint8] | None:
@@ -90,9 +93,8 @@ def _picture(path: Path) -> NDArray[np.uint8] | None:
 class Video:
     """A video file: every frame, as fast as they are asked for."""
 
-    live = False
-
     def __init__(self, path: Path) -> None:
+        self.notes: list[str] = []
         self._path = path
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
@@ -118,10 +120,9 @@ class Video:
 class Live:
     """A camera or stream: a thread reads all frames and keeps the newest, so that answers are never late by a queue."""
 
-    live = True
-
     def __init__(self, name: str) -> None:
         self._name = name
+        self.notes: list[str] = []
         self._capture = _open_live(name)
         self.fps = _fps(self._capture)
         self._newest: Frame | None = None
@@ -142,6 +143,7 @@ class Live:
             reader.join(timeout=2)
         if not seen:
             raise FerError(f"{self._name} opened but gave no frame: is another program using the camera?")
+        self.notes.append(f"{self._name} gave no more frames: it ended or was lost")
 
     def _next(self) -> Frame | None:
         with self._changed:
@@ -172,12 +174,16 @@ def _open_live(name: str) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limit)
         advice = "is the address right and the server up?"
     else:
-        capture = cv2.VideoCapture(int(name) if name.isdigit() else name)
+        capture = cv2.VideoCapture(int(name) if name.isdecimal() else name)
         cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
         advice = f"cameras found: {cameras}; plug one in, or give a video with --source FILE"
     if not capture.isOpened():
         raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {advice}")
     return capture
+
+
+def _is_camera(name: str) -> bool:
+    return (name.isascii() and name.isdecimal() and len(name) < 4) or name.startswith("/dev/video")
 
 
 def _fps(capture: cv2.VideoCapture) -> float:

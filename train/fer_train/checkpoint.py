@@ -1,5 +1,7 @@
 """model.pt: weights and facts, in tensors and plain data that load with weights_only=True."""
 
+import math
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,37 @@ def load(path: Path) -> Checkpoint:
     """Read `path` on the CPU, in eval mode. Raises FerError for anything that `save` did not write."""
     if not path.is_file():
         raise FerError(f"{path} is not a file: expected a model.pt that fer-train fit wrote")
+    plain = _read(path)
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        found = f"keys {sorted(map(str, plain))[:4]}" if isinstance(plain, dict) else type(plain).__name__
+        raise FerError(f"{path} is not a checkpoint of ours: expected a model.pt of fer-train fit, found {found}")
     try:
-        plain = torch.load(path, map_location="cpu", weights_only=True)
+        manifest = from_dict(plain["manifest"], str(path))
+        manifest.to_json()
+        network = FerNet(_architecture(manifest))
+        weights = plain["weights"]
+        if wrong := [
+            n
+            for n, v in weights.items()
+            if v.is_floating_point() and not (v.dtype == torch.float32 and v.isfinite().all())
+        ]:
+            raise ValueError(f"{wrong[0]} holds values that are not finite float32")
+        network.load_state_dict(weights)
+        ranges = {site: (float(low), float(high)) for site, (low, high) in plain["ranges"].items()}
+        if wrong := [site for site, (low, high) in ranges.items() if not -math.inf < low <= high < math.inf]:
+            raise ValueError(f"the activation range of {wrong[0]} is not one")
+        return Checkpoint(network.eval(), manifest, ranges, plain["metrics"], plain["recipe"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FerError(f"{path} is damaged ({reason}): train or copy it again") from error
+
+
+def _read(path: Path) -> Any:
+    """What torch finds in the file, without running code from it. Raises FerError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other kinds of files, which the error below names
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # torch.load raises almost anything for a foreign file
@@ -57,20 +88,21 @@ def load(path: Path) -> Checkpoint:
             f"{path} is not a checkpoint of ours: expected a model.pt that fer-train fit wrote, found a file that "
             "torch.load(weights_only=True) refuses (cut short, or a pickle that may run code; none was run)"
         ) from error
-    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        found = f"keys {sorted(map(str, plain))[:4]}" if isinstance(plain, dict) else type(plain).__name__
-        raise FerError(f"{path} is not a checkpoint of ours: expected a model.pt of fer-train fit, found {found}")
-    try:
-        manifest = from_dict(plain["manifest"], str(path))
-        network = FerNet(_architecture(manifest))
-        network.load_state_dict(plain["weights"])
-        ranges = {site: (float(low), float(high)) for site, (low, high) in plain["ranges"].items()}
-        return Checkpoint(network.eval(), manifest, ranges, plain["metrics"], plain["recipe"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise FerError(f"{path} is damaged ({str(error).splitlines()[0]}): train or copy it again") from error
 
 
 def _architecture(manifest: Manifest) -> Architecture:
+    """Raises ValueError for numbers that no network of ours has, before memory is spent on them."""
     facts = manifest.architecture
     stages = tuple(Stage(stage["width"], stage["blocks"], stage["stride"]) for stage in facts["stages"])
+    for width in (facts["stem"], *(stage.width for stage in stages)):
+        _within("width", width, 1, 1024)
+    for stage in stages:
+        _within("blocks", stage.blocks, 1, 32)
+        _within("stride", stage.stride, 1, 2)
+    _within("stages", len(stages), 1, 8)
     return Architecture(facts["stem"], stages, len(manifest.labels), manifest.size)
+
+
+def _within(name: str, value: object, low: int, high: int) -> None:
+    if not (isinstance(value, int) and low <= value <= high):
+        raise ValueError(f"{name} is {value!r}, expected {low} to {high}")

@@ -111,9 +111,11 @@ def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: st
 def evaluate(model: Path, data: Path, split: str | None, json_file: Path | None) -> None:
     """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder or zip of images in class folders."""
     from fer_runtime import dataset
+    from fer_runtime.files import refuse_same
     from fer_train import report
     from fer_train.evaluate import Model, evaluate
 
+    refuse_same([json_file], [model, data])
     loaded = Model(model)
     faces = dataset.load(data, loaded.size)
     for note in faces.notes:
@@ -121,7 +123,8 @@ def evaluate(model: Path, data: Path, split: str | None, json_file: Path | None)
     results = evaluate(loaded, faces, split)
     for name, scores in results.items():
         click.echo(f"{name}: {_line(scores)}")
-        for label in loaded.labels:
+        present = [label for label, row in zip(loaded.labels, scores.confusion, strict=True) if sum(row)]
+        for label in present:
             click.echo(f"  {label:10} precision {scores.precision[label]:6.2%}  recall {scores.recall[label]:6.2%}")
     if json_file:
         report.write_json(json_file, {"model": str(model), "splits": {k: s.plain() for k, s in results.items()}})

@@ -20,7 +20,7 @@ class Model:
     def __init__(self, path: Path) -> None:
         """Raises FerError for a file that is neither a checkpoint of ours nor an exported model."""
         self._network: torch.nn.Module | None = None
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             self._classifier = Classifier(path)
             manifest = self._classifier.manifest
         else:

@@ -74,26 +74,32 @@ class Run:
         """Continue from `path`. Raises FerError when it belongs to another job."""
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-            stored: dict[str, Any] = state["job"]
-        except Exception as error:  # torch.load raises almost anything for a foreign file
-            raise FerError(f"{path} is not a checkpoint of fer-train fit: remove it to start anew") from error
-        ours = self.job.facts()
-        differing = [key for key in ours if stored.get(key) != ours[key]]
-        if differing:
-            key = differing[0]
-            raise FerError(
-                f"{path} belongs to another run: its {key} is {stored.get(key)}, now {ours[key]}; "
-                "give the same options and data, or another --out"
-            )
-        for name in ("network", "average", "optimizer", "schedule"):
-            getattr(self, name).load_state_dict(state[name])
-        self.history, self.best = state["history"], state["best"]
+            _check_same(path, state["job"], self.job.facts())
+            for name in ("network", "average", "optimizer", "schedule"):
+                getattr(self, name).load_state_dict(state[name])
+            self.history = [dict(row) for row in state["history"]]
+            self.best = {key: state["best"][key] for key in self.best}
+        except FerError:
+            raise
+        except Exception as error:  # torch.load and load_state_dict raise almost anything for a damaged file
+            raise FerError(f"{path} is not a whole checkpoint of fer-train fit: remove it to start anew") from error
 
     def best_network(self) -> FerNet:
         """The averaged network of the best epoch, in eval mode, on the CPU."""
         network = FerNet(self.network.architecture)
         network.load_state_dict(self.best["weights"])
         return network.eval()
+
+
+def _check_same(path: Path, stored: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Raise FerError, naming the first fact in which the stored job differs from ours."""
+    stored, ours = ({**job, **job["recipe"], "recipe": None} for job in (stored, ours))
+    for key, now in ours.items():
+        if stored.get(key) != now:
+            raise FerError(
+                f"{path} belongs to another run: its {key} is {stored.get(key)}, now {now}; "
+                "give the same options and data, or another --out"
+            )
 
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
