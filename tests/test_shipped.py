@@ -1,6 +1,6 @@
 """The models we ship are what their cards say."""
 
-import re
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +55,25 @@ def test_exporting_small_again_gives_the_default_model(command: Run, tmp_path: P
     assert np.abs(again.logits(faces) - shipped.logits(faces)).max() <= 1e-4
 
 
-def test_readme_figures_are_the_cards() -> None:
+def test_readme_table_is_the_recorded_benchmark() -> None:
     readme = (ROOT / "README.md").read_text()
+    report = json.loads((ROOT / "docs" / "bench.json").read_text())
+    assert report["conditions"]["onnxruntime"] in readme
+    assert report["conditions"]["cpu"] in readme
+    for row in report["models"]:
+        stem = row["file"].split(".")[0]
+        scores, size = row["scores"], f"{row['bytes'] / 1e6:.2f} MB"
+        figures = [
+            f"{100 * scores['accuracy']:.2f} %",
+            f"{scores['macro_f1']:.3f}",
+            f"{row['latency']['p50']:.3f}",
+            size,
+        ]
+        cells = [stem, f"{row['macs'] / 1e6:.1f}", f"{row['parameters']:,}", row["precision"], *figures]
+        assert f"| {' | '.join(cells)} |" in readme
+
+
+def test_the_benchmarked_accuracy_is_the_checkpoint() -> None:
+    rows = {row["file"]: row for row in json.loads((ROOT / "docs" / "bench.json").read_text())["models"]}
     for path in MODELS:
-        accuracy = checkpoint.load(path).metrics["valid"]["accuracy"]
-        assert re.search(rf"{path.stem}.*{100 * accuracy:.2f} %", readme), path.stem
+        assert rows[f"{path.stem}.onnx"]["scores"] == checkpoint.load(path).metrics["valid"]

@@ -9,11 +9,16 @@ from fer_runtime.results import Face, Result
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, DARK, ACCENT = (255, 255, 255), (32, 32, 32), (80, 200, 80)
 LONGEST_LABEL = 24  # characters
+Area = tuple[int, int, int, int]  # x, y, width, height in pixels
+SMALLEST_ROW = 12  # pixels: text below is not readable
 
 
 def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """A copy of the frame (uint8 BGR [h, w, 3]) with every face of the result marked."""
     picture = image.copy()
+    taken = [face.box for face in result.faces]
+    for face in result.faces:
+        _draw_bars(picture, face, taken)
     for face in result.faces:
         _draw_face(picture, face)
     return picture
@@ -24,7 +29,7 @@ def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
     # Readable both on a small face and on a large frame that will be shown smaller.
     scale = max(0.4, picture.shape[0] / 1500, min(1.2, width / 180))
     line = max(1, round(2 * scale))
-    cv2.rectangle(picture, (x, y), (x + width, y + height), ACCENT, line)
+    cv2.rectangle(picture, (x, y), (x + width, y + height), ACCENT, line + 1)
     text = f"{face.label[:LONGEST_LABEL]} {face.probabilities[face.label]:.0%}"
     (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
     left = min(max(0, x), max(0, picture.shape[1] - text_width - 4))
@@ -32,20 +37,22 @@ def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
     corners = (left, base - text_height - below), (left + text_width + 4, base + below)
     cv2.rectangle(picture, *corners, ACCENT, cv2.FILLED)
     cv2.putText(picture, text, (left + 2, base), FONT, scale, DARK, line, cv2.LINE_AA)
-    if width >= 90:
-        _draw_bars(picture, face)
 
 
-def _draw_bars(picture: NDArray[np.uint8], face: Face) -> None:
-    """A row for each label on a dark panel beside the box, on whichever side has room; left out where neither has."""
+def _draw_bars(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> None:
+    """A row for each label on a dark panel beside the box, added to `taken`; left out where that has no room."""
     x, y, width, height = face.box
-    row = max(12, min(30, height // len(face.probabilities)))
-    scale, half = row / 34, 5 * row  # half the panel is labels, half bars
-    panel = 2 * half + 8
-    left = x + width + 8 if x + width + 8 + panel <= picture.shape[1] else x - 8 - panel
-    if left < 0:
+    row = min(30, height // len(face.probabilities))
+    if row < SMALLEST_ROW:
         return
-    area = picture[max(0, y) : y + row * len(face.probabilities) + 4, left : left + panel]
+    scale, half = row / 34, 5 * row  # half the panel is labels, half bars
+    panel, tall = 2 * half + 8, row * len(face.probabilities) + 4
+    free = (left for left in (x + width + 8, x - 8 - panel) if _is_free((left, y, panel, tall), picture, taken))
+    left = next(free, None)
+    if left is None:
+        return
+    taken.append((left, y, panel, tall))
+    area = picture[max(0, y) : y + tall, left : left + panel]
     area //= 3
     for index, (label, probability) in enumerate(face.probabilities.items()):
         base = y + (index + 1) * row
@@ -54,3 +61,13 @@ def _draw_bars(picture: NDArray[np.uint8], face: Face) -> None:
         start = left + half + 4
         end = start + round((half - 4) * probability)
         cv2.rectangle(picture, (start, base - row + 4), (end, base - 2), ink, cv2.FILLED)
+
+
+def _is_free(area: Area, picture: NDArray[np.uint8], taken: list[Area]) -> bool:
+    """Whether `area` is inside the frame from left to right and touches nothing that is taken."""
+    x, y, width, height = area
+    apart = all(
+        x + width <= other[0] or other[0] + other[2] <= x or y + height <= other[1] or other[1] + other[3] <= y
+        for other in taken
+    )
+    return apart and x >= 0 and x + width <= picture.shape[1]
