@@ -1,6 +1,7 @@
 """Small real inputs: drawn faces in FER2013's layout, a trained run, exported files, and the astronaut clip."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,18 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def start(name: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start one of the installed fer-* commands, to be sent signals.
+
+    Its SIGINT is set back to the default: a shell that runs the tests in the background has it ignored.
+    """
+    return subprocess.Popen(
+        [str(BIN / name), *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import onnx
 import pytest
 import torch
 
-from conftest import BIN, Run
+from conftest import BIN, Run, start
 from drawn import draw_face
 from fer_benchmarks.clip import render
 from fer_runtime.session import Classifier
@@ -273,7 +273,7 @@ def test_thread_counts_are_bounded(command: Run, exported: dict[str, Path]) -> N
 def test_sigterm_finishes_recordings(clip: Path, tmp_path: Path) -> None:
     lines, video = tmp_path / "faces.jsonl", tmp_path / "out.mp4"
     outputs = ["--headless", "--jsonl", str(lines), "--record", str(video)]
-    process = subprocess.Popen([BIN / "fer-run", "--source", clip, *outputs], stderr=subprocess.PIPE)
+    process = start("fer-run", "--source", clip, *outputs)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (lines.exists() and lines.read_text().count("\n") > 4):
         time.sleep(0.01)

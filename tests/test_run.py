@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import BIN, Run
+from conftest import Run, start
 from fer_benchmarks.clip import FRAMES, placements, render
 from fer_runtime.detectors import RetinaFace
 
@@ -187,9 +187,7 @@ def test_usage_errors(command: Run) -> None:
 
 def test_ctrl_c_ends_cleanly(clip: Path, tmp_path: Path) -> None:
     outputs = ["--jsonl", str(tmp_path / "faces.jsonl"), "--record", str(tmp_path / "out.mkv")]
-    process = subprocess.Popen(
-        [BIN / "fer-run", "--source", clip, "--headless", *outputs], stderr=subprocess.PIPE, text=True
-    )
+    process = start("fer-run", "--source", clip, "--headless", *outputs)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if (tmp_path / "faces.jsonl").exists() and (tmp_path / "faces.jsonl").read_text().count("\n") > 4:
@@ -209,9 +207,7 @@ def test_ctrl_c_ends_cleanly(clip: Path, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(clip: Path) -> None:
-    run = subprocess.Popen(
-        [BIN / "fer-run", "--source", clip, "--headless"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    run = start("fer-run", "--source", clip, "--headless")
     assert run.stdout is not None
     assert run.stderr is not None
     assert json.loads(run.stdout.readline())["frame"] == 0

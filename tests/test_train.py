@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import BIN, Run
+from conftest import Run, start
 from fer_runtime.dataset import load
 from fer_train import checkpoint
 from fer_train.augment import augment
@@ -58,7 +57,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 ) -> None:
     out = tmp_path / "again"
     arguments = ["fit", str(faces_zip), "--model", "nano", "--epochs", "16", "--device", "cpu", "--out", str(out)]
-    process = subprocess.Popen([BIN / "fer-train", *arguments], stderr=subprocess.PIPE, text=True)
+    process = start("fer-train", *arguments)
     deadline = time.monotonic() + 120
     while not (out / "last.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

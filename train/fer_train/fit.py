@@ -106,7 +106,7 @@ def _epoch(run: Run, pixels: Tensor, labels: Tensor, step: Callable[[], None]) -
 
 
 def _bf16_pays(device: torch.device) -> bool:
-    """bfloat16 is 2-3 times faster where the hardware multiplies it, and slower where it is emulated."""
+    """bfloat16 is faster (1.4 times on a Zen 4 core) where the hardware multiplies it, slower where it is emulated."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 and later
