@@ -111,3 +111,12 @@ main()
     assert done.returncode == 1
     assert f"pip install 'fer-edge[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_system_library_is_named(command: Run, tmp_path: Path) -> None:
+    """What a headless Debian without libGL says at the import of OpenCV, from a module that stands in for it."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = command("fer-run", "--source", tmp_path, "--headless", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "sudo apt-get install libgl1" in done.stderr
+    assert "Traceback" not in done.stderr

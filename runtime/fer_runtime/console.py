@@ -9,7 +9,14 @@ import click
 
 from fer_runtime.errors import FerError
 
-LIBRARY_PACKAGES = {"libGL": "libgl1", "libgthread": "libglib2.0-0", "libglib": "libglib2.0-0"}
+# Debian packages of what the wheels of OpenCV (with windows) expect on the system.
+LIBRARY_PACKAGES = {
+    "libGL": "libgl1",
+    "libgthread": "libglib2.0-0",
+    "libglib": "libglib2.0-0",
+    "libxcb": "libxcb1",
+    "libX11": "libx11-6",
+}
 
 
 def run(command: click.Command, extra: str | None = None) -> NoReturn:
