@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import fer_runtime  # noqa: F401 - before any onnxruntime: it switches the telemetry off
 from drawn import write_faces, zip_folder
 
 ROOT = Path(__file__).parent.parent

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Run
+from drawn import write_faces
 from fer_runtime.metrics import score
 
 
@@ -39,10 +40,15 @@ def test_needs_a_model_and_says_so(command: Run) -> None:
     assert command("fer-bench").returncode == 2
 
 
-def test_data_of_unknown_classes(command: Run, exported: dict[str, Path], tmp_path: Path) -> None:
+def test_bad_data_is_told_before_the_timing(command: Run, exported: dict[str, Path], tmp_path: Path) -> None:
     done = command("fer-bench", exported["fp32"], "--data", tmp_path / "missing.zip")
     assert done.returncode == 1
     assert "does not exist" in done.stderr
+    write_faces(tmp_path, "a", "train", 1, 0)
+    (tmp_path / "train" / "sad").rename(tmp_path / "train" / "bored")
+    done = command("fer-bench", exported["fp32"], "--data", tmp_path)
+    assert done.returncode == 1
+    assert "a class 'bored' that the model does not know" in done.stderr
 
 
 def test_scores_by_hand() -> None:

@@ -44,6 +44,18 @@ def test_agrees_with_torchvision(faces_folder: Path) -> None:
         assert np.array_equal(ours.pixels[index, 0], np.array(theirs.loader(path))[:, :, 0])
 
 
+def test_folders_inside_a_class_belong_to_it(tmp_path: Path) -> None:
+    """As torchvision's ImageFolder has it; and a test image is never taken for a training one."""
+    write_faces(tmp_path, "a", "train", 2, 0)
+    write_faces(tmp_path, "b", "test", 2, 1)
+    (tmp_path / "test" / "sad" / "more").mkdir()
+    shutil.move(tmp_path / "test" / "sad" / "b_0.png", tmp_path / "test" / "sad" / "more" / "b_0.png")
+    data = load(tmp_path)
+    assert data.classes == tuple(ImageFolder(str(tmp_path / "test")).classes)
+    assert (len(data.split("train")), len(data.split("test"))) == (6, 6)
+    assert np.bincount(data.split("test").labels).tolist() == [2, 2, 2]
+
+
 def test_carving_is_stratified_and_repeatable(faces_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(faces_folder / "train", tmp_path / "plain")
     first, second = load(tmp_path / "plain", carve=True), load(tmp_path / "plain", carve=True)
@@ -51,7 +63,9 @@ def test_carving_is_stratified_and_repeatable(faces_folder: Path, tmp_path: Path
     assert np.bincount(first.split("valid").labels).tolist() == [13, 13, 13]
     assert not set(first.split("valid").names) & set(first.split("train").names)
     assert "set aside" in first.notes[0]
-    assert "valid" not in load(tmp_path / "plain").splits
+    whole = load(tmp_path / "plain")
+    assert list(whole.splits) == ["train"]
+    assert "all images count as one set" in whole.notes[0]
 
 
 def test_copies_of_evaluation_faces_are_dropped(faces_folder: Path) -> None:
@@ -109,6 +123,9 @@ def make_zip(path: Path, names: list[str]) -> Path:
         (["readme.txt"], "holds no images"),
         (["1.png"], "outside class folders"),
         (["train/sad/1.png", "train/happy/"], "class folder train/happy .* holds no images"),
+        (["happy/1.png", "more/sad/1.png"], "folders of different depths"),
+        (["train/sad/1.png", "test/1.png"], "outside class folders"),
+        (["train/sad/1.png", "happy/1.png"], "outside class folders"),
         (["train/sad/1.png", "test/happy/1.png"], "'happy' .* stands in test but not in train"),
     ],
 )

@@ -37,20 +37,28 @@ def test_an_output_that_is_an_input_is_refused(
 ) -> None:
     video, model = shutil.copy(clip, tmp_path / "in.mp4"), shutil.copy(exported["fp32"], tmp_path / "m.onnx")
     weights = shutil.copy(trained / "model.pt", tmp_path / "m.pt")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "a.png"), render(0))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     run = ["--source", video, "--model", model, "--headless"]
-    for name, arguments in [
+    cases: list[tuple[str, list[Any]]] = [
         ("fer-run", [*run, "--jsonl", video]),
         ("fer-run", [*run, "--record", video]),
         ("fer-run", [*run, "--jsonl", model]),
         ("fer-run", [*run, "--record", tmp_path / "a.mkv", "--jsonl", tmp_path / "a.mkv"]),
         ("fer-export", [weights, "--out", weights]),
         ("fer-export", [weights, "--out", tmp_path / "b.onnx", "--json", weights]),
+        ("fer-run", ["--source", tmp_path / "photos", "--headless", "--record", tmp_path / "photos" / "a.png"]),
+        ("fer-export", [weights, "--json", tmp_path / "m.onnx", "--out", tmp_path / "m.onnx"]),
         ("fer-bench", [model, "--json", model]),
         ("fer-train", ["evaluate", weights, tmp_path, "--json", weights]),
-    ]:
+    ]
+    for name, arguments in cases:
         fails(command(name, *arguments), "give the output another name")
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    done = command("fer-export", shutil.copy(weights, tmp_path / "model.onnx"), cwd=tmp_path)  # its default output
+    fails(done, "give the output another name")
+    (tmp_path / "model.onnx").unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_links_stay_links_and_devices_devices(command: Run, trained: Path, tmp_path: Path) -> None:
@@ -258,6 +266,32 @@ def test_closed_and_full_standard_output(clip: Path, exported: dict[str, Path]) 
         (f"{bench} {exported['int8']} >/dev/full", "No space left on device"),
     ]:
         fails(subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False), message)
+
+
+def test_lines_appended_to_a_log_take_nothing_from_it(clip: Path, tmp_path: Path) -> None:
+    """On a full disk (here: a limit on the file's size) only this run's cut line is taken back."""
+    log = tmp_path / "log"
+    log.write_text("x" * 5000 + "\n")
+    script = f"ulimit -f 6; {BIN / 'fer-run'} --source {clip} --headless >> {log}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    fails(done, "stopped at frame")
+    lines = log.read_text().splitlines()
+    assert lines[0] == "x" * 5000
+    assert [json.loads(line)["frame"] for line in lines[1:]] == list(range(len(lines) - 1))
+
+
+def test_a_worker_that_dies_fails_the_benchmark(exported: dict[str, Path], tmp_path: Path) -> None:
+    process = start("fer-bench", *[exported["fp32"]] * 8, "--json", tmp_path / "bench.json")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(children.read_text().split()) < 8:
+        time.sleep(0.02)
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "timing" in errors
+    assert "failed: exit code -9" in errors
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_in_the_current_folder_are_not_imported(command: Run, exported: dict[str, Path], tmp_path: Path) -> None:

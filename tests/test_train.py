@@ -6,14 +6,18 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import Run, start
-from fer_runtime.dataset import load
+from fer_benchmarks.clip import render
+from fer_runtime.dataset import Faces, load
+from fer_runtime.detectors import RetinaFace
+from fer_runtime.framing import Framing, crop
 from fer_train import checkpoint
 from fer_train.augment import augment
-from fer_train.calibrate import temperature
+from fer_train.calibrate import framing, temperature
 from fer_train.fit import training_split
 from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import Augmentation
@@ -39,6 +43,26 @@ def test_checkpoint_is_plain_data_with_the_facts(trained: Path) -> None:
     assert loaded.manifest.macs == macs(loaded.network)
     assert loaded.ranges["relu"][0] == 0.0
     assert loaded.ranges["relu"][1] > 0.0
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(trained / "model.pt")
+    checkpoint.save(loaded, tmp_path / "a.pt")
+    checkpoint.save(loaded, tmp_path / "b.pt")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_framing_is_measured_where_the_detector_finds_faces() -> None:
+    """Crops of the astronaut that are cut by a known framing give that framing back."""
+    true = Framing(0.5, 0.55, 0.9)
+    photo = render(50)
+    box = RetinaFace()(photo)[0].box
+    faces = np.stack([crop(photo, box, true, 48)] * 8)[:, None]
+    found = framing(Faces(faces, np.zeros(8, np.int64), tuple("abcdefgh")))
+    assert found is not None
+    assert found.centre_x == pytest.approx(true.centre_x, abs=0.05)
+    assert found.centre_y == pytest.approx(true.centre_y, abs=0.05)
+    assert found.height == pytest.approx(true.height, abs=0.08)
 
 
 def test_an_existing_run_is_not_overwritten(command: Run, trained: Path, faces_zip: Path) -> None:

@@ -2,24 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from fer_runtime import dataset
+from fer_runtime.dataset import Faces
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import Classifier
 
 
-def measure(classifiers: list[Classifier], data: Path) -> tuple[str, list[Scores]]:
-    """The split used (validation, else test, else all there is) and each classifier's scores on it. Raises FerError."""
-    loaded: dict[int, dataset.Dataset] = {}
-    results = []
-    for classifier in classifiers:
-        if classifier.size not in loaded:
-            loaded[classifier.size] = dataset.load(data, classifier.size)
-        faces_of = loaded[classifier.size].aligned(classifier.labels)
-        split = next(name for name in ("valid", "test", "train") if name in faces_of.splits)
-        faces = faces_of.splits[split]
-        chunks = np.array_split(faces.pixels, max(1, len(faces) // 64))
-        predicted = np.concatenate([classifier.logits(chunk).argmax(1) for chunk in chunks])
-        results.append(score(predicted, faces.labels, classifier.labels))
-    return split, results
+def faces_for(classifiers: list[Classifier], path: Path) -> tuple[str, list[Faces], tuple[str, ...]]:
+    """The split that is scored, its faces for each classifier (in its size and label order), and notes for the user.
+
+    Raises FerError for bad data or a class that a classifier does not know.
+    """
+    by_size = {size: dataset.load(path, size) for size in {classifier.size for classifier in classifiers}}
+    aligned = [by_size[classifier.size].aligned(classifier.labels) for classifier in classifiers]
+    return aligned[0].held_out()[0], [data.held_out()[1] for data in aligned], aligned[0].notes
+
+
+def measure(classifier: Classifier, faces: Faces) -> Scores:
+    """Scores of the classifier on its faces."""
+    return score(classifier.predict(faces.pixels), faces.labels, classifier.labels)

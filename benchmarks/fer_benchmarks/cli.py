@@ -43,6 +43,9 @@ def cli(models: tuple[Path, ...], data: Path | None, threads: int, json_file: Pa
     if len(set(names)) < len(names):
         names = [str(model) for model in models]
     classifiers = [Classifier(model, threads) for model in models]
+    split, faces, notes = accuracy.faces_for(classifiers, data) if data else (None, [], ())
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     conditions = machine.describe() | {"threads": threads, "batch": 1}
     with written_whole(json_file) if json_file else nullcontext() as beside:
         console = Console(stderr=True)
@@ -50,7 +53,7 @@ def cli(models: tuple[Path, ...], data: Path | None, threads: int, json_file: Pa
             task = progress.add_task("timing", total=latency.ROUNDS)
             timings = latency.measure(list(models), threads, lambda: progress.advance(task))
             progress.add_task("scoring", total=None)
-            split, scores = accuracy.measure(classifiers, data) if data else (None, [])
+            scores = [accuracy.measure(*pair) for pair in zip(classifiers, faces, strict=False)]
         rows: list[dict[str, Any]] = []
         for index, (model, classifier, timing) in enumerate(zip(models, classifiers, timings, strict=True)):
             manifest = classifier.manifest

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.console import run
 from fer_runtime.errors import FerError
 
 WIDTH, HEIGHT, FPS, FRAMES = 640, 480, 25, 100
@@ -62,7 +63,7 @@ def render(frame: int) -> NDArray[np.uint8]:
             matrix,
             (WIDTH, HEIGHT),
             dst=canvas,
-            flags=cv2.INTER_AREA,
+            flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_TRANSPARENT,
         )
     return canvas
@@ -88,12 +89,12 @@ def _astronaut() -> NDArray[np.uint8]:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the middle frame as a picture too.")
-def main(file: Path, picture: Path | None) -> None:
+def cli(file: Path, picture: Path | None) -> None:
     """Write the clip to FILE (.mp4)."""
     write(file)
-    if picture:
-        cv2.imwrite(str(picture), render(FRAMES // 2))
+    if picture and not cv2.imwrite(str(picture), render(FRAMES // 2)):
+        raise FerError(f"cannot write the picture {picture}: is it a .png or .jpg in a folder that exists?")
 
 
 if __name__ == "__main__":
-    main()
+    run(cli, "bench")

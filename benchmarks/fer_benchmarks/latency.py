@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ class _Worker:
 
     def block(self, calls: int) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{calls}\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # a process that has died answers nothing, which _read tells
+            self._process.stdin.write(f"{calls}\n")
+            self._process.stdin.flush()
         return self._read()
 
     def close(self) -> None:

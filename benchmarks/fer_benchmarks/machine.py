@@ -23,7 +23,7 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "int8_instructions": [flag for flag in INT8_FLAGS if flag in flags],
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": sys.version.split()[0],
         "onnxruntime": ort.__version__,
         "numpy": np.__version__,

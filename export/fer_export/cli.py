@@ -48,17 +48,18 @@ def cli(
     whose logits differ from PyTorch's by more than 1e-4 of max(1, |logit|) is not written: exit code 3.
     """
     from fer_export.convert import convert
-    from fer_runtime.files import refuse_same, written_whole
+    from fer_runtime.files import refuse_same, sha256, written_whole
     from fer_train import checkpoint
 
-    refuse_same([out, json_file], [model, calibration, data])
-    manifest = checkpoint.load(model).manifest
     out = out or Path(f"{model.stem}{'' if precision == 'fp32' else '.' + precision}.onnx")
-    # Both files are opened first and named last: either both appear or none.
+    refuse_same([out, json_file], [model, calibration, data])
+    source = checkpoint.load(model)
+    manifest = source.manifest
+    # Both files are opened before the work and named after it.
     with written_whole(out) as beside, written_whole(json_file) if json_file else nullcontext() as json_beside:
-        ranges_from = _faces(calibration, None, manifest.size, "train") if calibration else None
-        compared_on = _faces(data, manifest.labels, manifest.size, "valid") if data else None
-        exported = convert(model, precision, ranges_from, compared_on)
+        ranges_from = _calibration(calibration, manifest.size) if calibration else None
+        compared_on = _compared(data, manifest.labels, manifest.size) if data else None
+        exported = convert(source, sha256(model), precision, ranges_from, compared_on)
         report = _report(exported, model, data)
         beside.write_bytes(exported.file)
         if json_beside:
@@ -66,17 +67,23 @@ def cli(
     _print_table(report, out)
 
 
-def _faces(path: Path, labels: tuple[str, ...] | None, size: int, preferred: str) -> "Faces":
-    """The preferred split of the data, else the next best, labelled in the order of `labels`. Raises FerError."""
+def _calibration(path: Path, size: int) -> "Faces":
+    """The training faces of the data, else the best it has; their labels do not matter. Raises FerError."""
     from fer_runtime import dataset
 
     data = dataset.load(path, size)
-    if labels:
-        data = data.aligned(labels)
+    return data.splits["train"] if "train" in data.splits else data.held_out()[1]
+
+
+def _compared(path: Path, labels: tuple[str, ...], size: int) -> "Faces":
+    """The faces of the data to compare and score on, labelled in the order of `labels`. Raises FerError."""
+    from fer_runtime import dataset
+
+    data = dataset.load(path, size).aligned(labels)
+    _, faces = data.held_out()
     for note in data.notes:
         click.echo(f"note: {note}", err=True)
-    order = [preferred, "valid", "test", "train"]
-    return data.split(next(name for name in order if name in data.splits))
+    return faces
 
 
 def _report(exported: "Exported", model: Path, data: Path | None) -> dict[str, Any]:

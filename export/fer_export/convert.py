@@ -1,7 +1,6 @@
 """From a checkpoint to a checked file: build, quantize, compare, describe."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,11 +13,10 @@ from fer_runtime import contract
 from fer_runtime.contract import Golden
 from fer_runtime.dataset import Faces
 from fer_runtime.errors import FerError
-from fer_runtime.files import sha256
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import open_session
-from fer_train import calibrate, checkpoint
-from fer_train.checkpoint import Checkpoint
+from fer_train import calibrate
+from fer_train.checkpoint import Checkpoint, Ranges
 
 GOLDEN_SEED = 48
 # Rounding in another CPU's kernels: float sums in another order; for int8 also a step that falls the other way.
@@ -36,24 +34,24 @@ class Exported:
     file_scores: Scores | None
 
 
-def convert(path: Path, precision: str, calibration: Faces | None, faces: Faces | None) -> Exported:
-    """Export the checkpoint at `path` as "fp32" or "int8".
+def convert(
+    source: Checkpoint, digest: str, precision: str, calibration: Faces | None, faces: Faces | None
+) -> Exported:
+    """Export the checkpoint `source`, whose file has the SHA-256 `digest`, as "fp32" or "int8".
 
     calibration: measures the activation ranges anew, in place of the checkpoint's; faces: labelled in the model's
     order, compared on and scored; without them generated images are compared.
     Raises FerError for bad input, GateError (exit code 3) when the file does not answer as PyTorch does.
     """
-    source = checkpoint.load(path)
+    ranges_from = "checkpoint" if calibration is None else "calibration data"
     manifest = replace(
         source.manifest,
         precision=precision,
-        checkpoint=sha256(path),
-        quantization=quantize.RECIPE if precision == "int8" else {},
+        checkpoint=digest,
+        quantization=quantize.RECIPE | {"ranges": ranges_from} if precision == "int8" else {},
         versions=source.manifest.versions
         | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "torch_export": str(torch.__version__)},
     )
-    if faces is not None and faces.pixels.shape[-1] != manifest.size:
-        raise FerError(f"the faces are {faces.pixels.shape[-1]} pixels wide: the model takes {manifest.size}")
     model = graph.core(source.network)
     if precision == "int8":
         model = quantize.quantized(model, _ranges(source, calibration), manifest)
@@ -78,7 +76,7 @@ def convert(path: Path, precision: str, calibration: Faces | None, faces: Faces 
     return Exported(graph.finished(model, manifest), manifest, comparison, scores[0], scores[1])
 
 
-def _ranges(source: Checkpoint, calibration: Faces | None) -> checkpoint.Ranges:
+def _ranges(source: Checkpoint, calibration: Faces | None) -> Ranges:
     if calibration is not None:
         return calibrate.activation_ranges(source.network, calibration)
     if not source.ranges:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fer_runtime import contract
 from fer_runtime.contract import Manifest
 from fer_runtime.errors import FerError
-from fer_train.model import FerNet, fold
+from fer_train.model import FerNet, folded
 
 OPSET = 18  # with IR 9: loads in onnxruntime 1.19 and later; opset 22 is slower or refused on year-old ones
 IR = 9
@@ -26,15 +26,12 @@ def core(network: FerNet) -> onnx.ModelProto:
 
     The output of every site (fer_train.model.sites) is a tensor of the site's name. `network` is left as it was.
     """
-    folded = FerNet(network.architecture)
-    folded.load_state_dict(network.state_dict())
-    fold(folded.eval())
     side = network.architecture.size
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            folded,
+            folded(network),
             (torch.zeros(2, 1, side, side),),
             dynamo=True,
             opset_version=OPSET,

@@ -55,9 +55,12 @@ def compare(file: bytes, expected: NDArray[np.float32], pixels: NDArray[np.uint8
     session = open_session(file)
     chunks = np.array_split(pixels, max(1, len(pixels) // 64))
     found = np.concatenate([session.run([LOGITS], {"faces": chunk})[0] for chunk in chunks])
+    # Alone a face may take other kernels than in a batch: of the two answers, the worse one is kept.
     alone = np.concatenate([session.run([LOGITS], {"faces": face[None]})[0] for face in pixels[:64]])
+    batched, expected_alone = found[: len(alone)], expected[: len(alone)]
+    worse = ~(np.abs(alone - expected_alone) <= np.abs(batched - expected_alone)) & ~np.isnan(batched)
+    found[: len(alone)] = np.where(worse, alone, batched)
     delta = np.abs(found - expected)
-    delta[:64] = np.maximum(delta[:64], np.abs(alone - expected[:64]))
     return Comparison(
         len(pixels),
         float(delta.max()),

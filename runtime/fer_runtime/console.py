@@ -1,4 +1,4 @@
-"""How every fer-* command ends: one sentence for an error, and the exit codes 0, 1, 2, 3 and 130."""
+"""How every fer-* command ends: one sentence for an error, and the exit codes."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ LIBRARY_PACKAGES = {
 
 
 def run(command: click.Command, extra: str | None = None) -> NoReturn:
-    """Run `command` and exit: 0 done, 1 could not be done, 2 usage, 3 the answer is no, 130 Ctrl-C.
+    """Run `command` and exit: 0 done, 1 could not be done, 2 usage, 3 the answer is no, 130 Ctrl-C, 143 SIGTERM.
 
     extra: the optional dependencies that the command needs, named when an import fails.
     """

@@ -25,7 +25,7 @@ class Faces:
     """One split.
 
     pixels: uint8 [n, 1, size, size]; labels: int64 [n], indices into the dataset's classes;
-    names: n strings `split/class/file`, unique (file names alone are not).
+    names: n strings `folder/class/file`, the folder as the data has it (FER2013's PublicTest stands in test).
     """
 
     pixels: NDArray[np.uint8]
@@ -53,6 +53,11 @@ class Dataset:
         if name not in self.splits:
             raise FerError(f"the data has no {name!r} split: found {', '.join(self.splits)}; choose one of these")
         return self.splits[name]
+
+    def held_out(self) -> tuple[Split, Faces]:
+        """The split to score a model on: validation, else test, else all there is."""
+        name = next(name for name in ("valid", "test", "train") if name in self.splits)
+        return name, self.splits[name]
 
     def aligned(self, labels: tuple[str, ...]) -> "Dataset":
         """The same faces with `labels` as classes, in that order. Raises FerError for a class not among them."""
@@ -94,13 +99,20 @@ def load(path: Path, size: int = 48, carve: bool = False) -> Dataset:
         if not len(splits["valid"]):
             raise FerError(f"{path} has one image a class: expected several, some to train on and some to validate")
         notes.append(f"no validation split found: {len(splits['valid'])} training images were set aside for it")
+    elif set(splits) == {"train"}:
+        notes.append("no validation or test split found: all images count as one set, whether trained on or not")
     return Dataset(classes, splits, tuple(notes))
+
+
+def is_copy(faces: Faces, of: list[Faces]) -> NDArray[np.bool_]:
+    """bool [n]: whether the pixels of each face also stand in one of the splits `of`."""
+    others = {pixels.tobytes() for other in of for pixels in other.pixels}
+    return np.array([pixels.tobytes() in others for pixels in faces.pixels], bool)
 
 
 def drop_copies(faces: Faces, of: list[Faces]) -> Faces:
     """`faces` without those whose pixels also stand in one of the splits `of`."""
-    held_out = {pixels.tobytes() for other in of for pixels in other.pixels}
-    return faces.take(np.array([i for i, p in enumerate(faces.pixels) if p.tobytes() not in held_out], np.int64))
+    return faces.take(np.flatnonzero(~is_copy(faces, of)))
 
 
 def stratified(faces: Faces, count: int) -> Faces:

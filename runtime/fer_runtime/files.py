@@ -40,11 +40,13 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def refuse_same(outputs: Sequence[str | Path | None], inputs: Sequence[str | Path | None]) -> None:
     """Raise FerError when an output is also an input or another output: what stood there would be lost."""
-    taken = {Path(name).resolve(): "read" for name in inputs if name is not None}
+    taken = {Path(name).resolve() for name in inputs if name is not None}
     for name in (name for name in outputs if name is not None):
-        if (use := taken.get(Path(name).resolve())) is not None:
-            raise FerError(f"{name} is also to be {use} by this command: give the output another name")
-        taken[Path(name).resolve()] = "written"
+        path = Path(name).resolve()
+        inside = path.exists() and any(folder in taken for folder in path.parents)  # a picture of a folder of pictures
+        if path in taken or inside:
+            raise FerError(f"{name} is also read or written elsewhere by this command: give the output another name")
+        taken.add(path)
 
 
 def write_text(path: Path, text: str) -> None:

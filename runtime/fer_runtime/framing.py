@@ -19,8 +19,8 @@ class Framing:
     height: float
 
 
-# Medians over 400 of FER2013's training faces (fer_train.calibrate); for networks that carry no measurement.
-FER2013 = Framing(centre_x=0.504, centre_y=0.518, height=1.032)
+# Measured on FER2013's training faces (fer_train.calibrate); for data in which the detector finds no faces.
+FER2013 = Framing(centre_x=0.5038, centre_y=0.514, height=1.0279)
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 

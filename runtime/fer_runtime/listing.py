@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """`folder/class/file`: file names alone are not unique."""
+        """`folder/class/file`, the folder being train, valid or test: file names alone are not unique."""
         return f"{self.folder}/{self.label}/{self.path.name}"
 
 
@@ -108,17 +108,15 @@ def _member_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callabl
 
 
 def _placed(path: Path, found: _Found) -> list[Entry]:
-    """Every image in its split folder and class; a class folder without a split folder counts as train."""
+    """Every image in its split folder and class; data without split folders counts as train."""
     if not found.images:
         raise FerError(f"{path} holds no images: expected class folders with images, such as train/happy/1.jpg")
-    entries = []
-    for inside, read in found.images:
-        if len(inside.parts) < 2:
-            raise FerError(f"{path} has images outside class folders (first: {inside}): expected <class>/<image>")
-        above = inside.parts[-3].lower() if len(inside.parts) > 2 else ""
-        entries.append(Entry(inside, SPLIT_OF_FOLDER.get(above, "train"), inside.parts[-2], read))
+    split = any(_split_at(inside) is not None for inside, _ in found.images)
+    if not split and len({len(inside.parts) for inside, _ in found.images}) > 1:
+        raise FerError(f"{path} has images in folders of different depths: expected <class>/<image> for all")
+    entries = [_entry(path, inside, read, split) for inside, read in found.images]
     leaves = found.folders - {parent for folder in found.folders for parent in folder.parents}
-    if empty := sorted(leaves - {entry.path.parent for entry in entries}):
+    if empty := sorted(leaves - {inside.parent for inside, _ in found.images}):
         raise FerError(f"class folder {empty[0]} in {path} holds no images: fill it or remove it")
     trained = {entry.label for entry in entries if entry.folder == "train"}
     for entry in entries:
@@ -127,3 +125,18 @@ def _placed(path: Path, found: _Found) -> list[Entry]:
                 f"class {entry.label!r} of {path} stands in {entry.folder} but not in train: name the folders alike"
             )
     return entries
+
+
+def _entry(path: Path, inside: PurePosixPath, read: Callable[[], bytes], split: bool) -> Entry:
+    """One image in its place. split: the data has train/ or test/ folders, and the folder below them is the class."""
+    at = _split_at(inside) if split else len(inside.parts) - 3
+    if at is None or len(inside.parts) < at + 3 or len(inside.parts) < 2:
+        raise FerError(f"{path} has images outside class folders (first: {inside}): expected <class>/<image>")
+    folder = SPLIT_OF_FOLDER[inside.parts[at].lower()] if split else "train"
+    return Entry(inside, folder, inside.parts[at + 1], read)
+
+
+def _split_at(inside: PurePosixPath) -> int | None:
+    """Where in the path a folder names a split, or None."""
+    folders = [part.lower() for part in inside.parts[:-1]]
+    return next((index for index, part in enumerate(folders) if part in SPLIT_OF_FOLDER), None)

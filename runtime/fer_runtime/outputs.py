@@ -44,16 +44,18 @@ class JsonLines:
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:  # noqa: ARG002 - the protocol's signature
         """Write one line; False when the reader of a pipe went away. Raises FerError when the disk is full."""
         line = (result.to_json() + "\n").encode()
+        if self._file is None:
+            self._file = self._open()
+            self._whole = os.fstat(self._file.fileno()).st_size  # standard output may be appended to a log
+        file = self._file
         try:
-            if self._file is None:
-                self._file = self._open()
-            if self._file.write(line) < len(line):
+            if file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except BrokenPipeError:
             return False
         except OSError as error:
-            with contextlib.suppress(OSError, AttributeError):  # a pipe or an unopened file has nothing to take back
-                self._file.truncate(self._whole)  # type: ignore[union-attr]  # None is suppressed above
+            with contextlib.suppress(OSError):  # a pipe or a device has nothing to take back
+                file.truncate(self._whole)
             raise FerError(f"--jsonl {self._target} stopped at frame {result.frame}: {error.strerror}") from error
         self._whole += len(line)
         return True
@@ -65,6 +67,11 @@ class JsonLines:
 
     def _open(self) -> io.FileIO:
         # Unbuffered: a line is out when it is written, and nothing is left to be flushed at a bad moment.
-        if self._target == "-":
-            return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
-        return io.FileIO(self._target, "w")
+        try:
+            if self._target == "-":
+                return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
+            return io.FileIO(self._target, "w")
+        except OSError as error:
+            raise FerError(
+                f"cannot write {self._target}: {error.strerror}; choose another place for --jsonl"
+            ) from error

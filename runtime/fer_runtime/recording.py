@@ -53,13 +53,17 @@ class Snapshot:
 
 
 class Recorder:
-    """Annotated video of the first frame's size, made even; frames of other sizes are fitted into it."""
+    """Annotated video of the first frame's size, made even; frames of other sizes are fitted into it.
+
+    Frames that were passed over are filled with the one that follows, so that a recording plays at the source's pace.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         """fps: of the recording."""
         self._path, self._fps = path, fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._next = 0  # index of the frame that is due
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:
         """Draw the result and append the frame. Raises FerError when the file cannot be opened."""
@@ -71,7 +75,11 @@ class Recorder:
             self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
             if not self._writer.isOpened():
                 raise FerError(f"cannot write the video {self._path}: is the place writable, and the disk not full?")
-        self._writer.write(_fitted(picture, self._size))
+            self._next = result.frame
+        fitted = _fitted(picture, self._size)
+        for _ in range(self._next, result.frame + 1):
+            self._writer.write(fitted)
+        self._next = result.frame + 1
         return True
 
     def close(self) -> None:

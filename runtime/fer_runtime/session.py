@@ -61,6 +61,11 @@ class Classifier:
         """faces: uint8 [n, 1, size, size] -> logits: float32 [n, classes]."""
         return self._run(contract.LOGITS, faces)
 
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """pixels: uint8 [n, 1, size, size], any number -> the likeliest class of each, int64 [n]."""
+        chunks = np.array_split(pixels, max(1, len(pixels) // 64))
+        return np.concatenate([self.logits(chunk).argmax(1) for chunk in chunks])
+
     def _run(self, output: str, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One output for uint8 [n, 1, size, size]. Raises FerError when the graph fails or answers no number."""
         try:

@@ -20,7 +20,7 @@ OPEN_TIMEOUT_MS = 10_000
 
 @dataclass(frozen=True)
 class Frame:
-    """image: uint8 BGR [h, w, 3]; index: from 0; captured: monotonic seconds; time: the same moment, UTC ISO 8601."""
+    """image: uint8 BGR [h, w, 3]; index: from 0; captured: when it was read, monotonic seconds; time: the same, UTC."""
 
     image: NDArray[np.uint8]
     index: int
@@ -154,18 +154,20 @@ class Live:
 
     def _read(self) -> None:
         index = 0
-        while not self._ended:
-            fine, image = self._capture.read()
-            if not fine:
-                break
+        try:
+            while not self._ended:
+                fine, image = self._capture.read()
+                if not fine:
+                    break
+                with self._changed:
+                    self._newest = Frame(image.astype(np.uint8, copy=False), index)
+                    self._changed.notify()
+                index += 1
+        finally:
             with self._changed:
-                self._newest = Frame(image.astype(np.uint8, copy=False), index)
+                self._ended = True
                 self._changed.notify()
-            index += 1
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._capture.release()
+            self._capture.release()
 
 
 def _open_live(name: str) -> cv2.VideoCapture:

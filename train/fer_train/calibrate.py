@@ -9,7 +9,7 @@ from fer_runtime.dataset import Faces, stratified
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Framing
 from fer_train.checkpoint import Ranges
-from fer_train.model import FerNet, fold, normalize, sites
+from fer_train.model import FerNet, folded, normalize, sites
 
 RANGE_FACES = 512  # more faces move int8 accuracy by less than the choice of these does
 FRAMING_FACES = 400
@@ -37,9 +37,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
 def activation_ranges(network: FerNet, faces: Faces) -> Ranges:
     """Least and largest output of every site of the folded network over stratified `faces` (MinMax calibration)."""
-    folded = FerNet(network.architecture)
-    folded.load_state_dict(network.state_dict())
-    fold(folded.eval())
+    observed = folded(network)
     ranges: Ranges = {}
 
     def watch(name: str) -> None:
@@ -47,12 +45,12 @@ def activation_ranges(network: FerNet, faces: Faces) -> Ranges:
             low, high = ranges.get(name, (0.0, 0.0))
             ranges[name] = (min(low, float(output.min())), max(high, float(output.max())))
 
-        folded.get_submodule(name).register_forward_hook(hook)
+        observed.get_submodule(name).register_forward_hook(hook)
 
-    for name, _ in sites(folded):
+    for name, _ in sites(observed):
         watch(name)
     with torch.inference_mode():
-        folded(normalize(torch.from_numpy(stratified(faces, RANGE_FACES).pixels)))
+        observed(normalize(torch.from_numpy(stratified(faces, RANGE_FACES).pixels)))
     return ranges
 
 

@@ -42,8 +42,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         "metrics": checkpoint.metrics,
         "recipe": checkpoint.recipe,
     }
-    with written_whole(path) as beside:
-        torch.save(plain, beside)
+    # Through a file object: by path, torch would put the temporary name into the file, and no two would be equal.
+    with written_whole(path) as beside, beside.open("wb") as file:
+        torch.save(plain, file)
 
 
 def load(path: Path) -> Checkpoint:

@@ -36,7 +36,7 @@ def cli() -> None:
     "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: the recipe's]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Continue the run in --out after its last finished epoch.")
 def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: str, seed: int, resume: bool) -> None:
     """Fit a network on DATA, a folder or zip of images in class folders.
@@ -66,6 +66,8 @@ def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: st
     state = out / "last.pt"
     if state.exists() and not resume:
         raise FerError(f"{out} already holds a run: add --resume to continue it, or choose another --out")
+    if resume and not state.exists():
+        click.echo(f"note: {out} holds no run to resume: starting anew", err=True)
     chosen = _device(device)
     faces = dataset.load(data, carve=True)
     if len(faces.classes) < 2:

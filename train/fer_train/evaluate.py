@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer_runtime.dataset import Dataset, Faces, drop_copies
-from fer_runtime.errors import FerError
+from fer_runtime.dataset import Dataset, Faces, is_copy
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import Classifier
 from fer_train import checkpoint
@@ -32,8 +31,7 @@ class Model:
         """The likeliest class of each face, int64 [n]."""
         if self._network is not None:
             return predict(self._network, faces, torch.device("cpu")).argmax(1).numpy()
-        chunks = np.array_split(faces.pixels, max(1, len(faces) // 256))
-        return np.concatenate([self._classifier.logits(chunk).argmax(1) for chunk in chunks])
+        return self._classifier.predict(faces.pixels)
 
 
 def evaluate(model: Model, data: Dataset, wanted: str | None) -> dict[str, Scores]:
@@ -43,19 +41,14 @@ def evaluate(model: Model, data: Dataset, wanted: str | None) -> dict[str, Score
     Raises FerError for a split or class that is not there.
     """
     data = data.aligned(model.labels)
-    if wanted is None:
-        wanted = next((name for name in ("valid", "test") if name in data.splits), "all")
-    names = list(data.splits) if wanted == "all" else [wanted]
+    names = list(data.splits) if wanted == "all" else [wanted or data.held_out()[0]]
     scores: dict[str, Scores] = {}
     for name in names:
         faces = data.split(name)
         predicted = model.predictions(faces)
         scores[name] = score(predicted, faces.labels, model.labels)
         if name != "train" and "train" in data.splits:
-            own = drop_copies(faces, [data.splits["train"]])
-            if 0 < len(own) < len(faces):
-                kept = np.isin(faces.names, own.names)
-                scores[f"{name}, not in train"] = score(predicted[kept], own.labels, model.labels)
-    if not scores:
-        raise FerError("the data has no faces to evaluate")
+            own = ~is_copy(faces, [data.splits["train"]])
+            if own.any() and not own.all():
+                scores[f"{name}, not in train"] = score(predicted[own], faces.labels[own], model.labels)
     return scores

@@ -49,10 +49,11 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
                 "n": scores.n,
                 "accuracy": round(scores.accuracy, 4),
                 "macro_f1": round(scores.macro_f1, 4),
+                "precision": "fp32",
                 "chosen_on_it": True,
             },
         ),
-        licences={"code": "MIT", "data": "see the dataset's own terms"},
+        licences={"weights": "MIT as fer-edge ships them, else their trainer's", "data": "the dataset's own terms"},
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
     metrics = _metrics(run, data, len(train), scores, manifest)

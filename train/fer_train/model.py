@@ -31,7 +31,7 @@ class Architecture:
     size: int = 48
 
 
-# Widths are multiples of 32: the vector width that int8 kernels fill. MMAC and parameters are for 7 classes.
+# Widths are multiples of 32: the vector width that int8 kernels fill.
 SIZES: dict[str, tuple[int, tuple[Stage, ...]]] = {
     "nano": (32, (Stage(32, 1, 2), Stage(64, 2, 2))),
     "small": (32, (Stage(32, 1, 1), Stage(64, 1, 2), Stage(128, 2, 2))),
@@ -123,6 +123,13 @@ def fold(network: FerNet) -> FerNet:
                 assert isinstance(norm, nn.BatchNorm2d)
                 setattr(module, name, fuse_conv_bn_eval(conv, norm))
     return network
+
+
+def folded(network: FerNet) -> FerNet:
+    """A copy of `network` in eval mode with its batch norms folded; `network` is left as it was."""
+    copy = FerNet(network.architecture)
+    copy.load_state_dict(network.state_dict())
+    return fold(copy.eval())
 
 
 def sites(network: FerNet) -> Iterator[tuple[str, nn.Module]]:

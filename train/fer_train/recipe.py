@@ -34,7 +34,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    # Few parameters cannot overfit: milder augmentation, decay and smoothing.
+    # A quarter of small's parameters: milder augmentation, decay and smoothing, since it has less to overfit with.
     "nano": Recipe(
         epochs=80, weight_decay=2e-4, label_smoothing=0.05, augmentation=Augmentation(erase=0.25, gain=0.25)
     ),

@@ -39,7 +39,7 @@ class Run:
         torch.manual_seed(job.seed)
         recipe = job.recipe
         self.job = job
-        self.network = build(job.model, len(job.classes)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
+        self.network = build(job.model, len(job.classes)).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, use_buffers=True, multi_avg_fn=_ema(recipe.ema))
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.network.parameters() if p.ndim > 1]},
@@ -67,8 +67,8 @@ class Run:
         state = {"job": self.job.facts(), "history": self.history, "best": self.best} | {
             name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "schedule")
         }
-        with written_whole(path) as beside:
-            torch.save(state, beside)
+        with written_whole(path) as beside, beside.open("wb") as file:
+            torch.save(state, file)
 
     def restore(self, path: Path, device: torch.device) -> None:
         """Continue from `path`. Raises FerError when it belongs to another job."""
