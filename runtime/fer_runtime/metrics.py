@@ -20,6 +20,11 @@ class Scores:
     recall: dict[str, float]
     confusion: list[list[int]]
 
+    def line(self) -> str:
+        """In one line, for the terminal."""
+        accuracy = f"accuracy {self.accuracy:.2%} +- {self.interval:.2%} (n = {self.n})"
+        return f"{accuracy}, macro-F1 {self.macro_f1:.3f}"
+
     def plain(self) -> dict[str, Any]:
         """For JSON, rounded to 5 digits."""
         return {

@@ -9,12 +9,12 @@ from torch import Tensor
 from fer_train.recipe import Augmentation
 
 
-def augment(pixels: Tensor, how: Augmentation) -> Tensor:
-    """uint8 [n, 1, h, w] -> float of 0..255, same shape and device; draws from torch's global generator."""
+def augment(pixels: Tensor, how: Augmentation, side: int) -> Tensor:
+    """uint8 [n, 1, h, w] -> float of 0..255, [n, 1, side, side], same device; draws from torch's global generator."""
     n, device = len(pixels), pixels.device
-    faces = _warp(pixels.float(), how)
+    faces = _warp(pixels.float(), how, side)
     faces = _expose(faces, how)
-    mask = _erased(n, pixels.shape[-1], how, device)
+    mask = _erased(n, side, how, device)
     return torch.where(mask, torch.full_like(faces, 128.0), faces)
 
 
@@ -23,8 +23,8 @@ def _signed(n: int, bound: float, device: torch.device) -> Tensor:
     return (torch.rand(n, device=device) * 2 - 1) * bound
 
 
-def _warp(faces: Tensor, how: Augmentation) -> Tensor:
-    """Flip, rotation, zoom, shear and shift as one bilinear resampling; the outside mirrors the image."""
+def _warp(faces: Tensor, how: Augmentation, side: int) -> Tensor:
+    """Flip, rotation, zoom, shear, shift and scale to `side` as one bilinear resampling; the outside mirrors the image."""
     n, device = len(faces), faces.device
     angle = _signed(n, math.radians(how.rotation), device)
     zoom = _signed(n, how.zoom, device).exp()
@@ -34,7 +34,7 @@ def _warp(faces: Tensor, how: Augmentation) -> Tensor:
     # affine_grid's unit is half the image's side, hence the 2.
     x_row = torch.stack([flip * cos, flip * (shear * cos - sin), _signed(n, 2 * how.shift, device)], 1)
     y_row = torch.stack([sin, shear * sin + cos, _signed(n, 2 * how.shift, device)], 1)
-    grid = F.affine_grid(torch.stack([x_row, y_row], 1), list(faces.shape), align_corners=False)
+    grid = F.affine_grid(torch.stack([x_row, y_row], 1), [n, 1, side, side], align_corners=False)
     return F.grid_sample(faces, grid, padding_mode="reflection", align_corners=False)
 
 

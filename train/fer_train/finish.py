@@ -60,7 +60,7 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
     ranges = calibrate.activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
     report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
-    seen = augment(torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64]), job.recipe.augmentation)
+    seen = augment(torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64]), job.recipe.augmentation, manifest.size)
     report.write_faces(out / "augmented.png", seen)
     report.write_curves(out / "curves.png", run.history, run.best["epoch"])
     title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"

@@ -43,7 +43,7 @@ def fit(
     labels = torch.from_numpy(train.labels).to(device)
     for epoch in range(len(run.history) + 1, recipe.epochs + 1):
         torch.manual_seed(seed * 100_003 + epoch)
-        loss, seen_right = _epoch(run, pixels, labels, lambda: progress.advance(task))
+        loss, seen_right = _epoch(run, pixels, labels, _side(recipe, epoch, train), lambda: progress.advance(task))
         if not np.isfinite(loss):
             raise FerError(f"the loss became {loss} in epoch {epoch}: lower the learning rate in the recipe")
         logits = predict(run.average.module, valid, device)
@@ -82,7 +82,13 @@ def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
     return logits
 
 
-def _epoch(run: Run, pixels: Tensor, labels: Tensor, step: Callable[[], None]) -> tuple[float, float]:
+def _side(recipe: Recipe, epoch: int, faces: Faces) -> int:
+    """The side in pixels at which `epoch` (from 1) shows the faces."""
+    side = faces.pixels.shape[-1]
+    return round(side * recipe.low_side) if epoch <= recipe.low_share * recipe.epochs else side
+
+
+def _epoch(run: Run, pixels: Tensor, labels: Tensor, side: int, step: Callable[[], None]) -> tuple[float, float]:
     """One pass over the training faces in random order; mean loss and accuracy on the augmented faces."""
     recipe, device = run.job.recipe, pixels.device
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -90,7 +96,7 @@ def _epoch(run: Run, pixels: Tensor, labels: Tensor, step: Callable[[], None]) -
     total = torch.zeros(2, device=device)
     batches = torch.randperm(len(pixels), device=device).split(recipe.batch)[: len(pixels) // recipe.batch]
     for index in batches:
-        faces = normalize(augment(pixels[index], recipe.augmentation))
+        faces = normalize(augment(pixels[index], recipe.augmentation, side))
         with torch.autocast(device.type, torch.bfloat16, enabled=_bf16_pays(device)):
             logits = run.network(faces.contiguous(memory_format=torch.channels_last))
         loss = criterion(logits.float(), labels[index])

@@ -35,6 +35,7 @@ class Architecture:
 SIZES: dict[str, tuple[int, tuple[Stage, ...]]] = {
     "nano": (32, (Stage(32, 1, 2), Stage(64, 2, 2))),
     "small": (32, (Stage(32, 1, 1), Stage(64, 1, 2), Stage(128, 2, 2))),
+    "teacher": (32, (Stage(64, 1, 1), Stage(128, 2, 2), Stage(256, 1, 2))),
     "base": (32, (Stage(32, 2, 1), Stage(64, 2, 2), Stage(128, 3, 2))),
 }
 

@@ -30,6 +30,10 @@ class Recipe:
     warmup_epochs: float = 3.0
     label_smoothing: float = 0.1  # FER2013's labels disagree with ten voters on a third of the images
     ema: float = 0.998  # averages over the last ~500 steps (2 epochs): what is validated and shipped
+    # The first epochs see smaller faces: they cost half as much, and the last ones make up for it (progressive
+    # resizing; the network pools globally, so any side fits). PublicTest is always seen whole.
+    low_share: float = 0.6  # of the epochs
+    low_side: float = 0.75  # of the side
     augmentation: Augmentation = Augmentation()
 
 
@@ -40,4 +44,5 @@ RECIPES: dict[str, Recipe] = {
     ),
     "small": Recipe(epochs=80),
     "base": Recipe(epochs=80),
+    "teacher": Recipe(epochs=36),
 }
