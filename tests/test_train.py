@@ -181,16 +181,16 @@ def test_folding_keeps_the_answers() -> None:
 def test_augmentation_varies_each_face_and_keeps_the_range(faces_folder: Path) -> None:
     pixels = torch.from_numpy(training_split(load(faces_folder)).pixels[:1]).expand(64, -1, -1, -1)
     torch.manual_seed(0)
-    first = augment(pixels, Augmentation())
+    first = augment(pixels, Augmentation(), 48)
     torch.manual_seed(0)
-    assert torch.equal(first, augment(pixels, Augmentation()))
+    assert torch.equal(first, augment(pixels, Augmentation(), 48))
     assert first.shape == pixels.shape
     assert first.min() >= 0
     assert first.max() <= 255
     assert len({face.numpy().tobytes() for face in first}) == 64
     still = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
-    same = (augment(pixels, still) - pixels).abs().amax((1, 2, 3)) < 1
-    mirrored = (augment(pixels, still) - pixels.flip(3)).abs().amax((1, 2, 3)) < 1
+    same = (augment(pixels, still, 48) - pixels).abs().amax((1, 2, 3)) < 1
+    mirrored = (augment(pixels, still, 48) - pixels.flip(3)).abs().amax((1, 2, 3)) < 1
     assert same.sum() > 16
     assert mirrored.sum() > 16
 

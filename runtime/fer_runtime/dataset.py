@@ -2,10 +2,12 @@
 
 import hashlib
 import lzma
+import math
+import os
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -25,19 +27,24 @@ class Faces:
     """One split.
 
     pixels: uint8 [n, 1, size, size]; labels: int64 [n], indices into the dataset's classes;
-    names: n strings `folder/class/file`, the folder as the data has it (FER2013's PublicTest stands in test).
+    names: n strings `folder/class/file`, the folder as the data has it (FER2013's PublicTest stands in test);
+    spool: the folder in which pixels are mapped from a file, None for pixels in memory.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
+    spool: Path | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def take(self, index: NDArray[np.int64]) -> "Faces":
-        """The faces at `index` (int64 [k]), in that order."""
-        return Faces(self.pixels[index], self.labels[index], tuple(self.names[i] for i in index))
+        """The faces at `index` (int64 [k]), in that order; what is spooled on disk stays there."""
+        pixels = _room((len(index), *self.pixels.shape[1:]), self.spool)
+        for start in range(0, len(index), 4096):
+            pixels[start : start + 4096] = self.pixels[index[start : start + 4096]]
+        return Faces(pixels, self.labels[index], tuple(self.names[i] for i in index), self.spool)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Dataset:
                 f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(labels)}"
             )
         index = np.array([labels.index(name) for name in self.classes], np.int64)
-        splits = {name: Faces(f.pixels, index[f.labels], f.names) for name, f in self.splits.items()}
+        splits = {name: replace(faces, labels=index[faces.labels]) for name, faces in self.splits.items()}
         return Dataset(labels, splits, self.notes)
 
     @property
@@ -81,17 +88,18 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load(path: Path, size: int = 48, carve: bool = False) -> Dataset:
-    """Read an ImageFolder or a zip of one; each face becomes grey and `size` x `size`.
+def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = None) -> Dataset:
+    """Read an ImageFolder, a zip of one, or Kaggle's fer2013.csv; each face becomes grey and `size` x `size`.
 
     Layouts: `train/<class>/*`, `test/<class>/*` (and `valid/`), or `<class>/*` alone. In `test/`, FER2013's file names
     decide: `PublicTest_*` is validation, `PrivateTest_*` is test. With `carve`, data without a validation split gets
-    a tenth of train as one, stratified, always the same. Nothing is unpacked to disk.
-    Raises FerError for a missing, empty, broken or hostile input.
+    a tenth of train as one, stratified, always the same. Nothing is unpacked to disk, unless `spool` names a folder:
+    then pixels stay in a nameless file there, which ends with the process, and memory holds only what is in use.
+    Raises FerError for a missing, empty, broken or hostile input, or one that memory does not hold.
     """
     with listing.opened(path) as entries:
         classes = tuple(sorted({entry.label for entry in entries}))  # ImageFolder's order
-        splits, notes = _decoded(entries, classes, size)
+        splits, notes = _decoded(entries, classes, size, spool)
     if not splits:
         raise FerError(f"no image in {path} can be decoded (first: {entries[0].path}): is it complete?")
     if carve and "train" in splits and "valid" not in splits:
@@ -116,7 +124,8 @@ def drop_copies(faces: Faces, of: list[Faces]) -> Faces:
 
 
 def stratified(faces: Faces, count: int) -> Faces:
-    """About `count` faces, spread evenly through each class in proportion to its size; always the same ones."""
+    """About `count` faces, in memory, spread evenly through each class in proportion to its size; always the same."""
+    faces = replace(faces, spool=None)
     if count >= len(faces):
         return faces
     chosen: list[int] = []
@@ -127,26 +136,59 @@ def stratified(faces: Faces, count: int) -> Faces:
     return faces.take(np.array(sorted(chosen), np.int64))
 
 
-def _decoded(entries: Iterable[Entry], classes: tuple[str, ...], size: int) -> tuple[dict[Split, Faces], list[str]]:
+def _decoded(
+    entries: list[Entry], classes: tuple[str, ...], size: int, spool: Path | None
+) -> tuple[dict[Split, Faces], list[str]]:
     """The splits that are there, and what to tell of images that are broken or had to be converted."""
-    kept: dict[Split, list[tuple[NDArray[np.uint8], int, str]]] = {}
+    _check_memory(len(entries) * size * size, spool)
+    splits: dict[Split, Faces] = {}
     broken: list[str] = []
     converted = 0
-    for entry in entries:
-        image = _image(entry)
-        if image is None:
-            broken.append(str(entry.path))
-            continue
-        converted += image.shape != (size, size)
-        face = to_face(image, size)
-        kept.setdefault(entry.split, []).append((face, classes.index(entry.label), entry.name))
-    splits = {}
-    for split in (split for split in SPLITS if split in kept):
-        pixels, labels, names = zip(*kept[split], strict=True)
-        splits[split] = Faces(np.stack(pixels)[:, None], np.array(labels, np.int64), names)
+    for split in SPLITS:
+        here = [entry for entry in entries if entry.split == split]
+        pixels = _room((len(here), 1, size, size), spool)
+        kept: list[Entry] = []
+        for entry in here:
+            image = _image(entry)
+            if image is None:
+                broken.append(str(entry.path))
+                continue
+            converted += image.shape != (size, size)
+            pixels[len(kept), 0] = to_face(image, size)
+            kept.append(entry)
+        if kept:
+            labels = np.array([classes.index(entry.label) for entry in kept], np.int64)
+            splits[split] = Faces(pixels[: len(kept)], labels, tuple(entry.name for entry in kept), spool)
     notes = [f"{len(broken)} images cannot be decoded and were left out (first: {broken[0]})"] if broken else []
     notes += [f"{converted} images were not {size}x{size} grey and were converted"] if converted else []
     return splits, notes
+
+
+def _room(shape: tuple[int, ...], spool: Path | None) -> NDArray[np.uint8]:
+    """Empty pixels in memory, or in a nameless file in `spool`. Raises FerError where the disk has no room."""
+    if spool is None or not shape[0]:
+        return np.empty(shape, np.uint8)
+    try:
+        with tempfile.TemporaryFile(dir=spool) as file:  # the mapping outlives the file's handle
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # else a full disk would end in a bus error
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise FerError(
+            f"cannot keep {math.prod(shape) / 1e9:.1f} GB of faces in {spool}: {error.strerror}; choose another place"
+        ) from error
+
+
+def _check_memory(needed: int, spool: Path | None) -> None:
+    """Raise FerError for pixels that memory does not hold, before the machine begins to swap."""
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # not every system tells
+        return
+    if spool is None and needed > free:
+        raise FerError(
+            f"the faces take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free: "
+            "fer-train fit takes --stream, elsewhere give fewer images"
+        )
 
 
 def _image(entry: Entry) -> NDArray[np.uint8] | None:

@@ -24,7 +24,7 @@ def _signed(n: int, bound: float, device: torch.device) -> Tensor:
 
 
 def _warp(faces: Tensor, how: Augmentation, side: int) -> Tensor:
-    """Flip, rotation, zoom, shear, shift and scale to `side` as one bilinear resampling; the outside mirrors the image."""
+    """Flip, rotation, zoom, shear, shift and size in one bilinear resampling; the outside mirrors the image."""
     n, device = len(faces), faces.device
     angle = _signed(n, math.radians(how.rotation), device)
     zoom = _signed(n, how.zoom, device).exp()

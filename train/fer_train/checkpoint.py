@@ -10,7 +10,7 @@ import torch
 
 from fer_runtime.contract import Manifest, from_dict
 from fer_runtime.errors import FerError
-from fer_runtime.files import written_whole
+from fer_runtime.files import sha256, written_whole
 from fer_train.model import Architecture, FerNet, Stage
 
 FORMAT = "fer-edge checkpoint 1"
@@ -22,7 +22,8 @@ Ranges = dict[str, tuple[float, float]]  # site name (fer_train.model.sites) -> 
 class Checkpoint:
     """A trained network with what export and runtime need of it.
 
-    ranges: activation ranges of the folded network, observed on training faces; metrics, recipe: for the reader.
+    ranges: activation ranges of the folded network, observed on training faces; metrics, recipe: for the reader;
+    digest: SHA-256 of the file it was read from.
     """
 
     network: FerNet
@@ -30,6 +31,7 @@ class Checkpoint:
     ranges: Ranges
     metrics: dict[str, Any]
     recipe: dict[str, Any]
+    digest: str = ""
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -70,7 +72,7 @@ def load(path: Path) -> Checkpoint:
         ranges = {site: (float(low), float(high)) for site, (low, high) in plain["ranges"].items()}
         if wrong := [site for site, (low, high) in ranges.items() if not -math.inf < low <= high < math.inf]:
             raise ValueError(f"the activation range of {wrong[0]} is not one")
-        return Checkpoint(network.eval(), manifest, ranges, plain["metrics"], plain["recipe"])
+        return Checkpoint(network.eval(), manifest, ranges, plain["metrics"], plain["recipe"], sha256(path))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise FerError(f"{path} is damaged ({reason}): train or copy it again") from error
@@ -101,7 +103,9 @@ def _architecture(manifest: Manifest) -> Architecture:
         _within("blocks", stage.blocks, 1, 32)
         _within("stride", stage.stride, 1, 2)
     _within("stages", len(stages), 1, 8)
-    return Architecture(facts["stem"], stages, len(manifest.labels), manifest.size)
+    plain = facts.get("plain", 0)  # networks of 0.1 had none
+    _within("plain", plain, 0, 8)
+    return Architecture(facts["stem"], plain, stages, len(manifest.labels), manifest.size)
 
 
 def _within(name: str, value: object, low: int, high: int) -> None:

@@ -1,19 +1,23 @@
-"""fer-train: fit a network on labelled faces, and evaluate one."""
+"""fer-train: examine labelled faces, fit a network on them, and evaluate one."""
 
 import click
 
 from fer_runtime.console import run
+from fer_train.cli_audit import audit
 from fer_train.cli_evaluate import evaluate
+from fer_train.cli_finish import finish
 from fer_train.cli_fit import fit
 
 
 @click.group(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
 @click.version_option(package_name="fer-edge")
 def cli() -> None:
-    """Train a facial-expression network from scratch, and score one."""
+    """Examine labelled faces, train a facial-expression network on them, and score one."""
 
 
+cli.add_command(audit)
 cli.add_command(fit)
+cli.add_command(finish)
 cli.add_command(evaluate)
 
 

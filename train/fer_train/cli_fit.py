@@ -1,100 +1,164 @@
 """fer-train fit."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fer_train.recipe import RECIPES
+
 if TYPE_CHECKING:
-    import torch
+    from fer_runtime.dataset import Dataset
+    from fer_train.cluster import Group
+    from fer_train.fit import Sources
+    from fer_train.run import Job, Outcome
+
+FILE = click.Path(path_type=Path)
 
 
 @click.command(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=FILE)
 @click.option(
     "--model",
-    type=click.Choice(["nano", "small", "base", "teacher"]),
+    type=click.Choice(list(RECIPES)),
     default="small",
     show_default=True,
-    help="Network size: 8, 38 or 70 million multiply-adds a face.",
+    help="Network size: 5, 22, 59, 142 or 730 million multiply-adds a face; the last two are for teachers.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]"
-)
+@click.option("--out", type=FILE, metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]")
 @click.option(
     "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: the recipe's]"
 )
+@click.option(
+    "--teacher", "teachers", type=FILE, multiple=True, metavar="MODEL.pt",
+    help="Learn from this network's answers too; may be given several times, they are averaged.",
+)  # fmt: skip
+@click.option(
+    "--votes", type=FILE, metavar="CSV", help="FER+ votes: learn their shares instead of the labels, where there are."
+)
+@click.option(
+    "--init", type=FILE, metavar="MODEL.pt", help="Start from this network; a new head where the classes are others."
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--stream", is_flag=True, help="Keep the decoded faces on disk: for a set larger than memory.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out after its last finished epoch.")
-def fit(data: Path, model: str, out: Path | None, epochs: int | None, device: str, seed: int, resume: bool) -> None:
-    """Fit a network on DATA, a folder or zip of images in class folders.
+def fit(
+    data: Path,
+    model: str,
+    out: Path | None,
+    epochs: int | None,
+    teachers: tuple[Path, ...],
+    votes: Path | None,
+    init: Path | None,
+    device: str,
+    seed: int,
+    stream: bool,
+    resume: bool,
+) -> None:
+    """Fit a network on DATA: a folder or zip of images in class folders, or Kaggle's fer2013.csv.
 
     FER2013's test/ folder is split by file name: PublicTest_* chooses the best epoch, PrivateTest_* is left alone.
     Training images whose pixels stand in an evaluation split are dropped. Writes model.pt, metrics.json, curves.png,
     confusion.png and augmented.png. Ctrl-C keeps all finished epochs; the same command with --resume continues them.
+    Several GPUs or machines: torchrun --nproc-per-node 2 -m fer_train fit DATA ...
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     from fer_runtime import dataset
     from fer_runtime.errors import FerError
     from fer_runtime.files import make_folder
+    from fer_train.cluster import group
     from fer_train.finish import finish
-    from fer_train.fit import fit as fit_network
-    from fer_train.recipe import RECIPES
 
     out = out or Path("runs") / model
     state = out / "last.pt"
     if state.exists() and not resume:
         raise FerError(f"{out} already holds a run: add --resume to continue it, or choose another --out")
-    if resume and not state.exists():
-        click.echo(f"note: {out} holds no run to resume: starting anew", err=True)
-    chosen = _device(device)
-    faces = dataset.load(data, carve=True)
-    if len(faces.classes) < 2:
-        raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
-    for note in faces.notes:
-        click.echo(f"note: {note}", err=True)
-    counts = ", ".join(f"{len(split)} {name}" for name, split in faces.splits.items())
-    click.echo(f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {chosen}", err=True)
+    with group(device) as processes:
+        _say(processes, [f"note: {out} holds no run to resume: starting anew"] if resume and not state.exists() else [])
+        if stream:
+            make_folder(out)
+        faces = dataset.load(data, carve=True, spool=out if stream else None)
+        if len(faces.classes) < 2:
+            raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
+        job, sources = _job(faces, model, epochs, seed, teachers, votes, init)
+        counts = ", ".join(f"{len(split)} {name}" for name, split in faces.splits.items())
+        head = f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {processes.device}"
+        _say(processes, [f"note: {note}" for note in faces.notes] + [head])
+        make_folder(out)
+        trained = _trained(faces, job, sources, processes, state)
+        if not processes.first:
+            return
+        click.echo("measuring framing, activation ranges and temperature", err=True)
+        scores, notes = finish(trained, faces, out)
+        _say(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
+        click.echo(f"{out / 'model.pt'}: best epoch {trained.best['epoch']}, validation {scores.line()}")
+
+
+def _job(
+    faces: "Dataset",
+    model: str,
+    epochs: int | None,
+    seed: int,
+    teachers: tuple[Path, ...],
+    votes: Path | None,
+    init: Path | None,
+) -> "tuple[Job, Sources]":
+    """What is to be done, and what it learns from. Raises FerError for files that are not what they should be."""
+    from fer_runtime.files import sha256
+    from fer_train import checkpoint
+    from fer_train.fit import Sources
+    from fer_train.run import Job
+    from fer_train.targets import aligned
+
     recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
-    make_folder(out)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+    if votes:
+        from fer_train.votes import read
+    loaded = [checkpoint.load(path) for path in teachers]
+    sources = Sources(
+        read(votes, faces.classes) if votes else None,
+        tuple(aligned(teacher, faces.classes) for teacher in loaded),
+        checkpoint.load(init) if init else None,
     )
+    job = Job(
+        model,
+        recipe,
+        seed,
+        faces.classes,
+        faces.fingerprint,
+        votes=sha256(votes) if votes else "",
+        teachers=tuple(teacher.digest for teacher in loaded),
+        init=sources.init.digest if sources.init else "",
+    )
+    return job, sources
+
+
+def _trained(faces: "Dataset", job: "Job", sources: "Sources", processes: "Group", state: Path) -> "Outcome":
+    from fer_train.fit import Watcher
+    from fer_train.fit import fit as fit_network
+    from fer_train.progress import shown
+
     try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            trained = fit_network(faces, model, recipe, seed, chosen, state, progress)
+        with shown() if processes.first else nullcontext(Watcher()) as watcher:
+            return fit_network(faces, job, sources, processes, state, watcher)
     except KeyboardInterrupt:
         if state.exists():
-            click.echo(f"\nfinished epochs are kept in {state}: the same command with --resume continues", err=True)
+            _say(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])
         raise
-    click.echo("measuring framing, activation ranges and temperature", err=True)
-    scores, notes = finish(trained, faces, out)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"{out / 'model.pt'}: best epoch {trained.best['epoch']}, validation {scores.line()}")
 
 
-def _device(wanted: str) -> "torch.device":
-    """The torch device. Raises FerError when a GPU is asked for and none is there."""
-    import torch
+def _time_to_accuracy(run: "Outcome") -> str:
+    """When the validation accuracy first passed each fifth percent, and what it had cost."""
+    reached: dict[int, str] = {}
+    for row in run.history:
+        mark = int(row["valid_accuracy"] * 20) * 5
+        if mark > max(reached, default=0):
+            reached[mark] = f"{mark} % after {row['seconds'] / 60:.1f} min ({row['pflop']:.2f} PFLOP)"
+    return "time to accuracy: " + ", ".join(list(reached.values())[-3:]) if reached else "no 5 % reached"
 
-    from fer_runtime.errors import FerError
 
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise FerError("--device cuda: torch finds no GPU here; use --device cpu or auto")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+def _say(processes: "Group", lines: list[str]) -> None:
+    """On stderr, once for all processes."""
+    for line in lines if processes.first else []:
+        click.echo(line, err=True)

@@ -16,15 +16,15 @@ from fer_train.augment import augment
 from fer_train.checkpoint import Checkpoint, save
 from fer_train.fit import predict, training_split
 from fer_train.model import MEAN, STD, macs, parameters
-from fer_train.run import Run
+from fer_train.run import Outcome
 
 
-def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
+def finish(run: Outcome, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
     """Measure the best epoch's network and write model.pt and its reports into `out`.
 
     Returns its scores on the validation split, and what the user should be told. Raises FerError.
     """
-    network, job = run.best_network(), run.job
+    network, job = run.network(), run.job
     train, valid = training_split(data), data.split("valid")
     logits, labels = predict(network, valid, torch.device("cpu")), torch.from_numpy(valid.labels)
     temperature = calibrate.temperature(logits, labels)
@@ -37,7 +37,7 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
         size=network.architecture.size,
         mean=MEAN,
         std=STD,
-        architecture={"family": "residual 3x3", "name": job.model, "stem": facts["stem"], "stages": facts["stages"]},
+        architecture={"family": "residual 3x3", "name": job.model} | {k: facts[k] for k in ("stem", "plain", "stages")},
         parameters=parameters(network),
         macs=macs(network),
         framing=framing or FER2013,
@@ -60,7 +60,10 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
     ranges = calibrate.activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
     report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
-    seen = augment(torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64]), job.recipe.augmentation, manifest.size)
+    torch.manual_seed(0)
+    seen = augment(
+        torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64]), job.recipe.augmentation, manifest.size
+    )
     report.write_faces(out / "augmented.png", seen)
     report.write_curves(out / "curves.png", run.history, run.best["epoch"])
     title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"
@@ -68,7 +71,7 @@ def finish(run: Run, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
     return scores, notes
 
 
-def _metrics(run: Run, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, Any]:
+def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, Any]:
     """What the run came to, as plain data. used: training faces left after copies of evaluation faces were dropped."""
     train, valid = data.split("train"), data.split("valid")
     return {

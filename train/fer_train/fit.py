@@ -1,69 +1,109 @@
 """The training loop: SGD-nesterov, one cycle, an average of the weights, a checkpoint each epoch."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from fer_runtime.dataset import Dataset, Faces, drop_copies
 from fer_runtime.errors import FerError
+from fer_train import targets
 from fer_train.augment import augment
-from fer_train.model import normalize
-from fer_train.recipe import Recipe
-from fer_train.run import Job, Run
+from fer_train.batches import Batches
+from fer_train.checkpoint import Checkpoint
+from fer_train.cluster import Group
+from fer_train.model import FerNet, build, macs, normalize
+from fer_train.precision import autocast
+from fer_train.run import Job, Outcome, Run
+
+if TYPE_CHECKING:
+    from fer_train.votes import Votes
 
 
-def fit(
-    data: Dataset, model: str, recipe: Recipe, seed: int, device: torch.device, state: Path, progress: Progress
-) -> Run:
+@dataclass(frozen=True)
+class Sources:
+    """What a run learns from, beside the labels, and starts from."""
+
+    votes: "Votes | None" = None
+    teachers: tuple[FerNet, ...] = ()  # their outputs in the order of the data's classes
+    init: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What every epoch is made of. answers: float32 [n, classes]; labels: int64 [n]; forward: network or DDP."""
+
+    batches: Batches
+    answers: Tensor
+    labels: Tensor
+    forward: nn.Module
+
+
+class Watcher:
+    """Told how a run goes; fit's command shows it as a progress bar."""
+
+    def begin(self, task: str, total: int, done: int) -> None:
+        """`task` takes `total` steps, of which `done` lie behind it."""
+
+    def advance(self) -> None:
+        """One more step is done."""
+
+    def say(self, line: str) -> None:
+        """A line for the reader."""
+
+
+def fit(data: Dataset, job: Job, sources: Sources, group: Group, state: Path, watcher: Watcher) -> Outcome:
     """Train on `data`'s train split, keep the epoch that is best on its valid split.
 
-    `progress` shows the steps and prints a line an epoch. The state is written to the file `state` after each epoch
-    and continued from there. Each epoch seeds torch's generator anew, so a resumed run equals an uninterrupted one (bit
-    for bit on a CPU with the same threads).
-    Raises FerError for a state of another run or a loss that is not finite.
+    The state is written to the file `state` after each epoch and continued from there. Each epoch seeds torch's
+    generator anew, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the same threads).
+    Raises FerError for a state of another run, a loss that is not finite, or a batch that cannot be shared out.
     """
     train, valid = training_split(data), data.split("valid")
-    if len(train) < 2:
-        raise FerError(f"{len(train)} training images are left: expected at least two")
-    if len(train) < recipe.batch:
-        recipe = replace(recipe, batch=len(train))
+    job = replace(job, recipe=replace(job.recipe, batch=_batch(job, train, group)))
+    recipe = job.recipe
+    torch.manual_seed(job.seed)
+    network = _start(job, sources.init).to(group.device)
     steps = len(train) // recipe.batch
-    run = Run(Job(model, recipe, seed, data.classes, data.fingerprint), steps, device)
-    if state.exists():
-        run.restore(state, device)
-        _print(progress, f"resuming after epoch {len(run.history)} of {recipe.epochs}")
-    task = progress.add_task("training", total=recipe.epochs * steps, completed=len(run.history) * steps)
-    pixels = torch.from_numpy(train.pixels).to(device)
-    labels = torch.from_numpy(train.labels).to(device)
+    run = Run(job, network, steps)
+    started = time.monotonic()
+    if found := group.agreed(run.read(state) if group.first and state.exists() else None):
+        run.restore(found, state)
+        watcher.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
+    if run.targets is None:
+        run.targets = group.agreed(_targets(train, job, sources, group, watcher) if group.first else None)
+    assert run.targets is not None
+    watcher.begin("training", recipe.epochs * steps, len(run.history) * steps)
+    answers, labels = run.targets.to(group.device), torch.from_numpy(train.labels).to(group.device)
+    lesson = Lesson(Batches(train, group.device), answers, labels, group.parallel(run.network))
+    spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
+    # Forward and backward are three passes of two operations a multiply-add.
+    pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
     for epoch in range(len(run.history) + 1, recipe.epochs + 1):
-        torch.manual_seed(seed * 100_003 + epoch)
-        loss, seen_right = _epoch(run, pixels, labels, _side(recipe, epoch, train), lambda: progress.advance(task))
+        side = _side(run, epoch)
+        loss, seen_right = _epoch(run, lesson, epoch, side, group, watcher)
         if not np.isfinite(loss):
             raise FerError(f"the loss became {loss} in epoch {epoch}: lower the learning rate in the recipe")
-        logits = predict(run.average.module, valid, device)
+        if not group.first:
+            continue
+        logits = predict(run.average, valid, group.device)
         right = float((logits.argmax(1) == torch.from_numpy(valid.labels)).double().mean())
-        run.history.append({"epoch": epoch, "loss": loss, "train_accuracy": seen_right, "valid_accuracy": right})
-        if right > run.best["accuracy"]:
-            weights = {name: value.cpu().clone() for name, value in run.average.module.state_dict().items()}
-            run.best = {"accuracy": right, "epoch": epoch, "weights": weights}
+        spent = {
+            "seconds": round(spent["seconds"] + time.monotonic() - started, 1),
+            "pflop": spent["pflop"] + pflop * (side / run.network.architecture.size) ** 2,
+        }
+        started = time.monotonic()
+        run.record({"epoch": epoch, "loss": loss, "train_accuracy": seen_right, "valid_accuracy": right} | spent)
         run.save(state)
-        left = progress.tasks[task].time_remaining or 0
-        _print(
-            progress,
+        watcher.say(
             f"epoch {epoch:3}/{recipe.epochs}  loss {loss:.3f}  train {seen_right:6.2%}  valid {right:6.2%}"
-            f"  left {left / 60:.0f} min",
+            f"  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.2f} PFLOP"
         )
-    return run
-
-
-def _print(progress: Progress, line: str) -> None:
-    progress.console.print(line, highlight=False, soft_wrap=True)
+    return run.outcome()
 
 
 def training_split(data: Dataset) -> Faces:
@@ -82,38 +122,66 @@ def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
     return logits
 
 
-def _side(recipe: Recipe, epoch: int, faces: Faces) -> int:
+def _batch(job: Job, train: Faces, group: Group) -> int:
+    """The recipe's batch, or all faces where there are fewer. Raises FerError."""
+    if len(train) < 2 * group.world:
+        raise FerError(f"{len(train)} training images are left: expected at least two for each process")
+    batch = min(job.recipe.batch, len(train) // group.world * group.world)
+    if batch % group.world:
+        raise FerError(f"a batch of {batch} faces cannot be shared by {group.world} processes: start 2, 4 or 8")
+    return batch
+
+
+def _start(job: Job, init: Checkpoint | None) -> FerNet:
+    """A fresh network, or a trained one: with a fresh head where the classes are other ones."""
+    network = build(job.model, len(job.classes))
+    if init is None:
+        return network
+    trained = init.network.state_dict()
+    if init.manifest.labels != job.classes:
+        trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
+    try:
+        network.load_state_dict(trained)
+    except RuntimeError as error:
+        name = init.manifest.architecture.get("name")
+        raise FerError(f"--init is a network of size {name}: expected {job.model}; give --model {name}") from error
+    return network
+
+
+def _targets(train: Faces, job: Job, sources: Sources, group: Group, watcher: Watcher) -> Tensor:
+    recipe = job.recipe
+    answers = targets.labelled(train, len(job.classes), recipe, sources.votes)
+    if sources.teachers:
+        watcher.begin("asking the teachers", recipe.teacher_views * -(-len(train) // 512), 0)
+        taught = targets.taught(train, sources.teachers, recipe, group.device, watcher.advance)
+        answers = torch.lerp(answers, taught, recipe.teacher_share)
+    return answers
+
+
+def _side(run: Run, epoch: int) -> int:
     """The side in pixels at which `epoch` (from 1) shows the faces."""
-    side = faces.pixels.shape[-1]
+    recipe, side = run.job.recipe, run.network.architecture.size
     return round(side * recipe.low_side) if epoch <= recipe.low_share * recipe.epochs else side
 
 
-def _epoch(run: Run, pixels: Tensor, labels: Tensor, side: int, step: Callable[[], None]) -> tuple[float, float]:
+def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watcher: Watcher) -> tuple[float, float]:
     """One pass over the training faces in random order; mean loss and accuracy on the augmented faces."""
-    recipe, device = run.job.recipe, pixels.device
-    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    recipe = run.job.recipe
+    seed = run.job.seed * 100_003 + epoch
+    order = torch.randperm(len(lesson.labels), generator=torch.Generator().manual_seed(seed)).split(recipe.batch)
+    shards = [group.shard(batch) for batch in order if len(batch) == recipe.batch]
+    torch.manual_seed(seed * group.world + group.rank)  # each process varies its faces in its own way
     run.network.train()
-    total = torch.zeros(2, device=device)
-    batches = torch.randperm(len(pixels), device=device).split(recipe.batch)[: len(pixels) // recipe.batch]
-    for index in batches:
-        faces = normalize(augment(pixels[index], recipe.augmentation, side))
-        with torch.autocast(device.type, torch.bfloat16, enabled=_bf16_pays(device)):
-            logits = run.network(faces.contiguous(memory_format=torch.channels_last))
-        loss = criterion(logits.float(), labels[index])
+    total = torch.zeros(2, device=group.device)
+    for index, pixels in lesson.batches.of(shards):
+        faces = normalize(augment(pixels, recipe.augmentation, side))
+        with autocast(group.device):
+            logits = lesson.forward(faces.contiguous(memory_format=torch.channels_last))
+        loss = nn.functional.cross_entropy(logits.float(), lesson.answers[index])
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        run.optimizer.step()
-        run.schedule.step()
-        run.average.update_parameters(run.network)
-        step()
-        total += torch.stack([loss.detach(), (logits.argmax(1) == labels[index]).float().mean()])
-    mean = total / len(batches)
+        run.step()
+        watcher.advance()
+        total += torch.stack([loss.detach(), (logits.argmax(1) == lesson.labels[index]).float().mean()])
+    mean = group.mean(total / len(shards))
     return float(mean[0]), float(mean[1])
-
-
-def _bf16_pays(device: torch.device) -> bool:
-    """bfloat16 is faster (1.4 times on a Zen 4 core) where the hardware multiplies it, slower where it is emulated."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 and later
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -23,20 +23,27 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What rebuilds a network: stem width, stages, number of classes, input side in pixels."""
+    """What rebuilds a network.
+
+    stem: width of the first convolution, of stride 2; plain: further convolutions of that width; stages: of residual
+    blocks; classes: number of outputs; size: input side in pixels.
+    """
 
     stem: int
+    plain: int
     stages: tuple[Stage, ...]
     classes: int
     size: int = 48
 
 
 # Widths are multiples of 32: the vector width that int8 kernels fill.
-SIZES: dict[str, tuple[int, tuple[Stage, ...]]] = {
-    "nano": (32, (Stage(32, 1, 2), Stage(64, 2, 2))),
-    "small": (32, (Stage(32, 1, 1), Stage(64, 1, 2), Stage(128, 2, 2))),
-    "teacher": (32, (Stage(64, 1, 1), Stage(128, 2, 2), Stage(256, 1, 2))),
-    "base": (32, (Stage(32, 2, 1), Stage(64, 2, 2), Stage(128, 3, 2))),
+SIZES: dict[str, tuple[int, int, tuple[Stage, ...]]] = {
+    "nano": (32, 0, (Stage(32, 1, 2), Stage(56, 1, 2))),
+    "small": (32, 1, (Stage(64, 1, 2), Stage(128, 1, 2))),
+    "base": (32, 0, (Stage(32, 2, 1), Stage(64, 2, 2), Stage(128, 2, 2))),
+    # Too slow for a camera: these teach the others.
+    "teacher": (32, 0, (Stage(64, 1, 1), Stage(128, 2, 2), Stage(256, 1, 2))),
+    "large": (64, 0, (Stage(128, 2, 1), Stage(256, 2, 2), Stage(512, 1, 2))),
 }
 
 
@@ -85,8 +92,10 @@ class FerNet(nn.Module):
         self.architecture = architecture
         self.stem = ConvNorm(1, architecture.stem, 3, 2)
         self.relu = nn.ReLU()
-        blocks: list[Block] = []
         width = architecture.stem
+        plain = [nn.Sequential(ConvNorm(width, width, 3, 1), nn.ReLU()) for _ in range(architecture.plain)]
+        self.plain = nn.Sequential(*plain)
+        blocks: list[Block] = []
         for stage in architecture.stages:
             for index in range(stage.blocks):
                 blocks.append(Block(width, stage.width, stage.stride if index == 0 else 1))
@@ -97,15 +106,14 @@ class FerNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """float [n, 1, size, size] -> float [n, classes]."""
-        x = self.pool(self.blocks(self.relu(self.stem(x))))
+        x = self.pool(self.blocks(self.plain(self.relu(self.stem(x)))))
         logits: Tensor = self.head(x.flatten(1))
         return logits
 
 
 def build(size: str, classes: int) -> FerNet:
     """A fresh network of SIZES with `classes` outputs."""
-    stem, stages = SIZES[size]
-    return FerNet(Architecture(stem, stages, classes))
+    return FerNet(Architecture(*SIZES[size], classes))
 
 
 def normalize(pixels: Tensor) -> Tensor:

@@ -1,19 +1,18 @@
 """Everything that changes while training, and its checkpoint."""
 
+import copy
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
 from fer_train.model import FerNet, build
-from fer_train.recipe import Recipe
+from fer_train.recipe import Augmentation, Recipe
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,9 @@ class Job:
     seed: int
     classes: tuple[str, ...]
     fingerprint: str  # of the dataset
+    votes: str = ""  # SHA-256 of the file, as the following ones
+    teachers: tuple[str, ...] = ()
+    init: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Plain data, as it is stored and compared."""
@@ -32,63 +34,133 @@ class Job:
         return plain
 
 
-class Run:
-    """Everything that changes while training, and its checkpoint."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to. history: a row an epoch; best: accuracy, epoch and averaged weights of the best one."""
 
-    def __init__(self, job: Job, steps_an_epoch: int, device: torch.device) -> None:
-        torch.manual_seed(job.seed)
+    job: Job
+    history: list[dict[str, float]]
+    best: dict[str, Any]
+
+    def network(self) -> FerNet:
+        """The averaged network of the best epoch, in eval mode, on the CPU."""
+        network = build(self.job.model, len(self.job.classes))
+        network.load_state_dict(self.best["weights"])
+        return network.eval()
+
+    def save(self, path: Path) -> None:
+        """Write it to `path`, whole or not at all: what `outcome` reads, without what resuming needs."""
+        with written_whole(path) as beside, beside.open("wb") as file:
+            torch.save({"job": self.job.facts(), "history": self.history, "best": self.best}, file)
+
+
+def outcome(path: Path) -> Outcome:
+    """What the run whose state is `path` has come to so far. Raises FerError."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        facts = state["job"]
+        recipe = facts["recipe"]
+        erase_side = tuple(recipe["augmentation"]["erase_side"])
+        varied = Augmentation(**recipe["augmentation"] | {"erase_side": erase_side})
+        listed = {"classes": tuple(facts["classes"]), "teachers": tuple(facts["teachers"])}
+        found = Outcome(
+            Job(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})}),
+            [dict(row) for row in state["history"]],
+            dict(state["best"]),
+        )
+        found.network()
+    except Exception as error:  # torch.load and load_state_dict raise almost anything
+        raise _damaged(path) from error
+    return found
+
+
+class Run:
+    """Everything that changes while training, and its checkpoint.
+
+    history: a row an epoch; best: the epoch with the highest validation accuracy and its averaged weights;
+    targets: float32 [n, classes], what the training faces should be answered with, None until it is known.
+    """
+
+    def __init__(self, job: Job, network: FerNet, steps_an_epoch: int) -> None:
         recipe = job.recipe
         self.job = job
-        self.network = build(job.model, len(job.classes)).to(device).to(memory_format=torch.channels_last)
-        self.average = AveragedModel(self.network, use_buffers=True, multi_avg_fn=_ema(recipe.ema))
+        self.network = network.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.network.parameters() if p.ndim > 1]},
             {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        rate = recipe.rate * (recipe.init_rate if job.init else 1)
         self.optimizer = torch.optim.SGD(
-            groups,
-            lr=recipe.rate,
-            momentum=recipe.momentum,
-            nesterov=True,
-            weight_decay=recipe.weight_decay,
+            groups, lr=rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
-            recipe.rate,
+            rate,
             total_steps=recipe.epochs * steps_an_epoch,
             pct_start=min(0.3, recipe.warmup_epochs / recipe.epochs),
             cycle_momentum=False,
         )
+        self.targets: Tensor | None = None
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"accuracy": -1.0, "epoch": 0, "weights": {}}
 
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the weights along their gradients, and their exponential average after them."""
+        self.optimizer.step()
+        self.schedule.step()
+        steps = self.schedule.last_epoch  # the horizon grows from the start, so that short runs are averaged too
+        weight = 1 - min(self.job.recipe.ema, steps / (9 + steps))
+        averaged, current = (
+            [value for value in network.state_dict().values() if value.is_floating_point()]
+            for network in (self.average, self.network)
+        )
+        torch._foreach_lerp_(averaged, current, weight)
+
+    def record(self, row: dict[str, float]) -> None:
+        """Add an epoch's row to the history, and keep its weights when it is the best so far."""
+        self.history.append(row)
+        if row["valid_accuracy"] > self.best["accuracy"]:
+            weights = {name: value.cpu().clone() for name, value in self.average.state_dict().items()}
+            self.best = {"accuracy": row["valid_accuracy"], "epoch": row["epoch"], "weights": weights}
+
     def save(self, path: Path) -> None:
         """Write the whole state to `path`, whole or not at all."""
-        state = {"job": self.job.facts(), "history": self.history, "best": self.best} | {
+        state = {"job": self.job.facts(), "history": self.history, "best": self.best, "targets": self.targets} | {
             name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "schedule")
         }
         with written_whole(path) as beside, beside.open("wb") as file:
             torch.save(state, file)
 
-    def restore(self, path: Path, device: torch.device) -> None:
-        """Continue from `path`. Raises FerError when it belongs to another job."""
+    def read(self, path: Path) -> dict[str, Any]:
+        """The state in `path`, for `restore`. Raises FerError when it is damaged or belongs to another job."""
         try:
-            state = torch.load(path, map_location=device, weights_only=True)
-            _check_same(path, state["job"], self.job.facts())
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            stored = state["job"]
+        except Exception as error:  # torch.load raises almost anything for a damaged file
+            raise _damaged(path) from error
+        _check_same(path, stored, self.job.facts())
+        return state
+
+    def restore(self, state: dict[str, Any], path: Path) -> None:
+        """Continue from what `read` gave. Raises FerError when parts are missing."""
+        try:
             for name in ("network", "average", "optimizer", "schedule"):
                 getattr(self, name).load_state_dict(state[name])
+            self.targets = state["targets"]
             self.history = [dict(row) for row in state["history"]]
             self.best = {key: state["best"][key] for key in self.best}
-        except FerError:
-            raise
-        except Exception as error:  # torch.load and load_state_dict raise almost anything for a damaged file
-            raise FerError(f"{path} is not a whole checkpoint of fer-train fit: remove it to start anew") from error
+        except Exception as error:  # load_state_dict raises almost anything
+            raise _damaged(path) from error
 
-    def best_network(self) -> FerNet:
-        """The averaged network of the best epoch, in eval mode, on the CPU."""
-        network = FerNet(self.network.architecture)
-        network.load_state_dict(self.best["weights"])
-        return network.eval()
+    def outcome(self) -> Outcome:
+        """What it has come to so far."""
+        return Outcome(self.job, self.history, self.best)
+
+
+def _damaged(path: Path) -> FerError:
+    return FerError(f"{path} is not a whole checkpoint of fer-train fit: remove it to start anew")
 
 
 def _check_same(path: Path, stored: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -100,20 +172,3 @@ def _check_same(path: Path, stored: dict[str, Any], ours: dict[str, Any]) -> Non
                 f"{path} belongs to another run: its {key} is {stored.get(key)}, now {now}; "
                 "give the same options and data, or another --out"
             )
-
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
-
-
-def _ema(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Exponential moving average whose horizon grows from the start, so that short runs are averaged too."""
-
-    @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
-        weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, weight)
-        else:  # batch norm's counters
-            torch._foreach_copy_(averaged, current)
-
-    return update

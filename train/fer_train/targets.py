@@ -1,0 +1,66 @@
+"""What each training face should be answered with: its label, people's votes, and what teachers say."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fer_runtime.dataset import Faces
+from fer_runtime.errors import FerError
+from fer_train.augment import augment
+from fer_train.batches import Batches
+from fer_train.checkpoint import Checkpoint
+from fer_train.model import FerNet, normalize
+from fer_train.precision import autocast
+from fer_train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from fer_train.votes import Votes
+
+
+def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") -> Tensor:
+    """float32 [n, classes], rows sum to 1: labels, or the shares of the votes where there are some, smoothed."""
+    hard = F.one_hot(torch.from_numpy(faces.labels), classes).float()
+    if votes is not None:
+        shares, voted = map(torch.from_numpy, votes.distribution(faces.names))
+        hard = torch.where(voted[:, None], shares, hard)
+    return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+
+
+def taught(
+    faces: Faces, teachers: tuple[FerNet, ...], recipe: Recipe, device: torch.device, step: Callable[[], None]
+) -> Tensor:
+    """float32 [n, classes]: the teachers' mean probabilities over `recipe.teacher_views` augmented views of each face.
+
+    Distillation (Hinton et al. 2015, arXiv:1503.02531) with the teachers asked once instead of in every step: the mean
+    over views is what they think of the face, not of one crop of it. `step` is called after each batch of 512.
+    """
+    networks = [teacher.to(device).to(memory_format=torch.channels_last) for teacher in teachers]
+    batches, order = Batches(faces, device), list(torch.arange(len(faces)).split(512))
+    total = torch.zeros(len(faces), teachers[0].architecture.classes, device=device)
+    side = faces.pixels.shape[-1]
+    torch.manual_seed(0)
+    with torch.inference_mode(), autocast(device):
+        for _ in range(recipe.teacher_views):
+            for index, pixels in batches.of(order):
+                views = normalize(augment(pixels, recipe.augmentation, side))
+                views = views.contiguous(memory_format=torch.channels_last)
+                for network in networks:
+                    total[index] += network(views).float().softmax(1)
+                step()
+    return (total / (recipe.teacher_views * len(networks))).cpu().clone()
+
+
+def aligned(teacher: Checkpoint, classes: tuple[str, ...]) -> FerNet:
+    """The teacher's network with its outputs in the order of `classes`. Raises FerError for other classes."""
+    labels = teacher.manifest.labels
+    if sorted(labels) != sorted(classes):
+        raise FerError(f"a teacher knows {', '.join(labels)}; the data has {', '.join(classes)}: expected the same")
+    order = torch.tensor([labels.index(name) for name in classes])
+    network = teacher.network
+    with torch.no_grad():
+        network.head.weight.copy_(network.head.weight[order])
+        network.head.bias.copy_(network.head.bias[order])
+    return network
