@@ -1,5 +1,6 @@
 """The one reader of labelled faces: layouts, splits, conversions, and input that means harm."""
 
+import csv
 import shutil
 import zipfile
 from pathlib import Path
@@ -158,3 +159,75 @@ def test_a_damaged_member_is_left_out_and_said(faces_zip: Path, tmp_path: Path) 
     loaded = load(damaged)
     assert len(loaded.split("train")) == 386
     assert "Training_5.png" in loaded.notes[0]
+
+
+def write_csv(path: Path, folder: Path) -> Path:
+    """The images of `folder` as Kaggle's fer2013.csv."""
+    numbers = {"happy": 3, "sad": 4, "neutral": 6}
+    usages = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
+    data = load(folder)
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["emotion", "pixels", "Usage"])
+        for split, faces in data.splits.items():
+            for pixels, label in zip(faces.pixels, faces.labels, strict=True):
+                out.writerow([numbers[data.classes[label]], " ".join(map(str, pixels.ravel())), usages[split]])
+    return path
+
+
+def test_a_csv_reads_like_its_folder(faces_folder: Path, tmp_path: Path) -> None:
+    folder, table = load(faces_folder), load(write_csv(tmp_path / "fer2013.csv", faces_folder))
+    assert table.classes == folder.classes
+    assert table.notes == folder.notes
+    assert list(table.splits) == list(folder.splits)
+    for split, faces in folder.splits.items():
+        assert np.array_equal(table.split(split).pixels, faces.pixels)
+        assert np.array_equal(table.split(split).labels, faces.labels)
+    assert table.split("train").names[0] == "train/happy/Training_2.pgm"
+    assert table.split("valid").names[0].startswith("test/happy/PublicTest_")
+
+
+def test_a_csv_without_usage_is_all_train_and_any_square_is_a_face(tmp_path: Path) -> None:
+    table = tmp_path / "train.csv"
+    wide = " ".join(["200"] * 250 * 250)  # a longer field than the csv module takes by itself
+    table.write_text(f'\ufeffemotion, pixels\n3,"{wide}"\n0,{" ".join(["7"] * 2304)}\n', encoding="utf-8")
+    data = load(table)
+    assert data.classes == ("angry", "happy")
+    assert list(data.splits) == ["train"]
+    assert data.split("train").pixels.mean((1, 2, 3)).tolist() == [200, 7]
+    assert "1 images were not 48x48 grey" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no column 'emotion'.* found an empty file"),
+        ("pixels\n0 0 0 0\n", "no column 'emotion': expected emotion, pixels and Usage.* found pixels"),
+        ("path,neutral\na.png,3\n", "no column 'emotion'"),
+        ("emotion,Usage\n0,Training\n", "no column 'pixels'"),
+        ("emotion,pixels,Usage\n", "has no rows"),
+        ("emotion,pixels\n0,0 0 0 0\n0,1 2 3\n", "row 3 of .*: expected the pixels of a square face.*, found 3"),
+        ("emotion,pixels\n0,\n", "row 2 of .*: expected the pixels of a square face.*, found 0"),
+        ("emotion,pixels\n0,0 0 256 0\n", "row 2 of .*: expected pixels from 0 to 255, found '256'"),
+        ("emotion,pixels\n0,0 0 -1 0\n", "row 2 of .*: expected pixels from 0 to 255, found '-1'"),
+        ("emotion,pixels\n0,0 0 x 0\n", "row 2 of .*: expected pixels from 0 to 255, found 'x'"),
+        ("emotion,pixels\n7,0 0 0 0\n", "row 2 of .*: expected an emotion from 0 to 6, found '7'"),
+        ("emotion,pixels\nhappy,0 0 0 0\n", "row 2 of .*: expected an emotion from 0 to 6, found 'happy'"),
+        ("emotion,pixels,Usage\n0,0 0 0 0,Private\n", "row 2 of .*: expected a Usage of Training, .* found 'Private'"),
+        ("emotion,pixels,Usage\n0,0 0 0 0\n", "row 2 of .*: expected 3 columns .*, found 2"),
+        ("emotion,pixels,Usage\n0,0 0 0 0,Training\n1,0 0 0 0,PublicTest\n", "'disgust' .* in test but not in train"),
+    ],
+)
+def test_bad_csvs_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text(content)
+    with pytest.raises(FerError, match=message):
+        load(table)
+
+
+def test_a_csv_that_is_no_text_is_refused(tmp_path: Path, faces_zip: Path) -> None:
+    table = tmp_path / "bad.csv"
+    for content in (b"emotion,pixels\n\xff\xfe", faces_zip.read_bytes()[:5000], "emotion,pixels".encode("utf-16")):
+        table.write_bytes(content)
+        with pytest.raises(FerError, match="not UTF-8 text"):
+            load(table)

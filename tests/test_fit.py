@@ -64,7 +64,7 @@ def test_a_spooled_set_equals_one_in_memory(faces_zip: Path, tmp_path: Path) -> 
     assert np.array_equal(disk.split("train").take(index).pixels, memory.split("train").take(index).pixels)
 
 
-def test_a_set_that_memory_does_not_hold_names_the_way_out(command: Run, small_zip: Path, tmp_path: Path) -> None:
+def test_a_set_that_memory_does_not_hold_names_the_way_out(small_zip: Path, tmp_path: Path) -> None:
     program = (
         "import os, sys; os.sysconf = lambda name: 1 if 'PAGES' in name else 4096; "
         f"sys.argv = ['fer-train', 'fit', {str(small_zip)!r}, '--out', {str(tmp_path / 'run')!r}]; "

@@ -1,4 +1,4 @@
-"""Which images a folder or zip holds, and the split and class each belongs to; nothing is decoded or unpacked."""
+"""Which images a folder, zip or csv holds, and the split and class of each; nothing is decoded or unpacked."""
 
 import contextlib
 import zipfile
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from fer_runtime import kaggle
 from fer_runtime.errors import FerError
 
 Split = str
@@ -47,17 +48,24 @@ class _Found:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[list[Entry]]:
-    """The images of a folder or zip, in the order of their names; readable while the context is open.
+    """The images of a folder or zip, in the order of their names, or of Kaggle's fer2013.csv, in that of its rows.
 
+    They are readable while the context is open.
     Raises FerError for a missing, empty, encrypted or hostile input, an empty class, or a class that train lacks.
     """
     try:
         if path.is_dir():
             yield _placed(path, _in_folder(path))
         elif not path.exists():
-            raise FerError(f"{path} does not exist: expected a folder or zip of images in class folders")
+            raise FerError(
+                f"{path} does not exist: expected a folder or zip of images in class folders, or fer2013.csv"
+            )
+        elif path.suffix.lower() == ".csv" and path.is_file():
+            yield _placed(path, _Found(kaggle.images(path)))
         elif not path.is_file() or not zipfile.is_zipfile(path):
-            raise FerError(f"{path} is neither a folder nor a complete zip file: expected images in class folders")
+            raise FerError(
+                f"{path} is neither a folder nor a complete zip file nor a .csv: expected images in class folders"
+            )
         else:
             with zipfile.ZipFile(path) as archive:
                 yield _placed(path, _in_zip(path, archive))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fer_runtime.dataset import Dataset
     from fer_train.cluster import Group
     from fer_train.fit import Sources
+    from fer_train.model import FerNet
     from fer_train.run import Job, Outcome
 
 FILE = click.Path(path_type=Path)
@@ -82,12 +83,12 @@ def fit(
         faces = dataset.load(data, carve=True, spool=out if stream else None)
         if len(faces.classes) < 2:
             raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
-        job, sources = _job(faces, model, epochs, seed, teachers, votes, init)
+        job, network, sources = _job(faces, model, epochs, seed, teachers, votes, init)
         counts = ", ".join(f"{len(split)} {name}" for name, split in faces.splits.items())
         head = f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {processes.device}"
         _say(processes, [f"note: {note}" for note in faces.notes] + [head])
         make_folder(out)
-        trained = _trained(faces, job, sources, processes, state)
+        trained = _trained(faces, job, network, sources, processes, state)
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
@@ -104,22 +105,21 @@ def _job(
     teachers: tuple[Path, ...],
     votes: Path | None,
     init: Path | None,
-) -> "tuple[Job, Sources]":
-    """What is to be done, and what it learns from. Raises FerError for files that are not what they should be."""
+) -> "tuple[Job, FerNet, Sources]":
+    """What is to be done, the network it starts from, and what it learns from. Raises FerError for wrong files."""
     from fer_runtime.files import sha256
     from fer_train import checkpoint
-    from fer_train.fit import Sources
+    from fer_train.fit import Sources, start
     from fer_train.run import Job
     from fer_train.targets import aligned
+    from fer_train.votes import read
 
     recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
-    if votes:
-        from fer_train.votes import read
+    trained = checkpoint.load(init) if init else None
     loaded = [checkpoint.load(path) for path in teachers]
     sources = Sources(
         read(votes, faces.classes) if votes else None,
         tuple(aligned(teacher, faces.classes) for teacher in loaded),
-        checkpoint.load(init) if init else None,
     )
     job = Job(
         model,
@@ -129,19 +129,21 @@ def _job(
         faces.fingerprint,
         votes=sha256(votes) if votes else "",
         teachers=tuple(teacher.digest for teacher in loaded),
-        init=sources.init.digest if sources.init else "",
+        init=trained.digest if trained else "",
     )
-    return job, sources
+    return job, start(job, trained), sources
 
 
-def _trained(faces: "Dataset", job: "Job", sources: "Sources", processes: "Group", state: Path) -> "Outcome":
+def _trained(
+    faces: "Dataset", job: "Job", network: "FerNet", sources: "Sources", processes: "Group", state: Path
+) -> "Outcome":
     from fer_train.fit import Watcher
     from fer_train.fit import fit as fit_network
     from fer_train.progress import shown
 
     try:
         with shown() if processes.first else nullcontext(Watcher()) as watcher:
-            return fit_network(faces, job, sources, processes, state, watcher)
+            return fit_network(faces, job, network, sources, processes, state, watcher)
     except KeyboardInterrupt:
         if state.exists():
             _say(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run learns from, beside the labels, and starts from."""
+    """What a run learns from beside the labels; the teachers' outputs stand in the order of the data's classes."""
 
     votes: "Votes | None" = None
-    teachers: tuple[FerNet, ...] = ()  # their outputs in the order of the data's classes
-    init: Checkpoint | None = None
+    teachers: tuple[FerNet, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,10 @@ class Watcher:
         """A line for the reader."""
 
 
-def fit(data: Dataset, job: Job, sources: Sources, group: Group, state: Path, watcher: Watcher) -> Outcome:
-    """Train on `data`'s train split, keep the epoch that is best on its valid split.
+def fit(
+    data: Dataset, job: Job, network: FerNet, sources: Sources, group: Group, state: Path, watcher: Watcher
+) -> Outcome:
+    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split.
 
     The state is written to the file `state` after each epoch and continued from there. Each epoch seeds torch's
     generator anew, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the same threads).
@@ -66,10 +67,8 @@ def fit(data: Dataset, job: Job, sources: Sources, group: Group, state: Path, wa
     train, valid = training_split(data), data.split("valid")
     job = replace(job, recipe=replace(job.recipe, batch=_batch(job, train, group)))
     recipe = job.recipe
-    torch.manual_seed(job.seed)
-    network = _start(job, sources.init).to(group.device)
     steps = len(train) // recipe.batch
-    run = Run(job, network, steps)
+    run = Run(job, network.to(group.device), steps)
     started = time.monotonic()
     if found := group.agreed(run.read(state) if group.first and state.exists() else None):
         run.restore(found, state)
@@ -106,6 +105,26 @@ def fit(data: Dataset, job: Job, sources: Sources, group: Group, state: Path, wa
     return run.outcome()
 
 
+def start(job: Job, init: Checkpoint | None = None) -> FerNet:
+    """A fresh network for `job`, or a trained one, with a fresh head where the classes are other ones.
+
+    Raises FerError for a trained network of another size.
+    """
+    torch.manual_seed(job.seed)
+    network = build(job.model, len(job.classes))
+    if init is None:
+        return network
+    trained = init.network.state_dict()
+    if init.manifest.labels != job.classes:
+        trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
+    try:
+        network.load_state_dict(trained)
+    except RuntimeError as error:
+        name = init.manifest.architecture.get("name")
+        raise FerError(f"--init is a network of size {name}: expected {job.model}; give --model {name}") from error
+    return network
+
+
 def training_split(data: Dataset) -> Faces:
     """Train without the images whose pixels stand in an evaluation split."""
     return drop_copies(data.split("train"), [faces for name, faces in data.splits.items() if name != "train"])
@@ -130,22 +149,6 @@ def _batch(job: Job, train: Faces, group: Group) -> int:
     if batch % group.world:
         raise FerError(f"a batch of {batch} faces cannot be shared by {group.world} processes: start 2, 4 or 8")
     return batch
-
-
-def _start(job: Job, init: Checkpoint | None) -> FerNet:
-    """A fresh network, or a trained one: with a fresh head where the classes are other ones."""
-    network = build(job.model, len(job.classes))
-    if init is None:
-        return network
-    trained = init.network.state_dict()
-    if init.manifest.labels != job.classes:
-        trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
-    try:
-        network.load_state_dict(trained)
-    except RuntimeError as error:
-        name = init.manifest.architecture.get("name")
-        raise FerError(f"--init is a network of size {name}: expected {job.model}; give --model {name}") from error
-    return network
 
 
 def _targets(train: Faces, job: Job, sources: Sources, group: Group, watcher: Watcher) -> Tensor:

@@ -13,7 +13,7 @@ from fer_runtime.dataset import Dataset
 from fer_runtime.errors import FerError
 from fer_runtime.files import make_folder, sha256
 from fer_train.cluster import Group, group
-from fer_train.fit import Sources, Watcher, fit
+from fer_train.fit import Sources, Watcher, fit, start
 from fer_train.recipe import RECIPES
 from fer_train.run import Job, Outcome, outcome
 
@@ -101,7 +101,15 @@ def _run(
     networks = tuple(outcome(path).network() for path in teachers)
     digests = tuple(sha256(path) for path in teachers)
     job = Job(step.model, recipe, step.seed, data.classes, data.fingerprint, teachers=digests)
-    return fit(data, job, Sources(teachers=networks), alone, folder / f"{step.name}.last.pt", Deadline(step.name, ends))
+    return fit(
+        data,
+        job,
+        start(job),
+        Sources(teachers=networks),
+        alone,
+        folder / f"{step.name}.last.pt",
+        Deadline(step.name, ends),
+    )
 
 
 def _halved(found: Outcome) -> Outcome:
