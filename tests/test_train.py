@@ -12,13 +12,12 @@ import torch
 
 from conftest import Run, start
 from fer_benchmarks.clip import render
-from fer_runtime.dataset import Faces, load
+from fer_runtime.dataset import Faces, load, training_split
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Framing, crop
 from fer_train import checkpoint
 from fer_train.augment import augment
 from fer_train.calibrate import framing, temperature
-from fer_train.fit import training_split
 from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import Augmentation
 

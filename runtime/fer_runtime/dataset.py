@@ -123,6 +123,11 @@ def drop_copies(faces: Faces, of: list[Faces]) -> Faces:
     return faces.take(np.flatnonzero(~is_copy(faces, of)))
 
 
+def training_split(data: Dataset) -> Faces:
+    """Train without the images whose pixels stand in an evaluation split."""
+    return drop_copies(data.split("train"), [faces for name, faces in data.splits.items() if name != "train"])
+
+
 def stratified(faces: Faces, count: int) -> Faces:
     """About `count` faces, in memory, spread evenly through each class in proportion to its size; always the same."""
     faces = replace(faces, spool=None)

@@ -15,12 +15,12 @@ from fer_runtime.errors import FerError
 from fer_runtime.files import make_folder, sha256, written_whole
 from fer_train import checkpoint, report
 from fer_train.cluster import group
-from fer_train.fit import Sources, fit, start
+from fer_train.fit import fit, start
 from fer_train.model import ConvNorm, FerNet
 from fer_train.progress import shown
 from fer_train.recipe import RECIPES, Augmentation, Recipe
 from fer_train.run import Job, Outcome
-from fer_train.targets import aligned
+from fer_train.targets import Sources, aligned, answers
 
 STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)  # mirrored half the time, else as it is
 
@@ -80,6 +80,7 @@ def main() -> None:
 
 def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Path) -> None:
     data = dataset.load(path, carve=True)
+    train = dataset.training_split(data)
     recipe = replace(RECIPES[model], epochs=epochs)
     results: dict[str, Outcome] = {}
     for row in ROWS:
@@ -91,7 +92,8 @@ def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Pat
         make_folder(folder)
         with group("auto") as alone, shown() as watcher:
             watcher.say(row.name)
-            results[row.name] = fit(data, job, network, Sources(teachers=asked), alone, folder / "last.pt", watcher)
+            said = answers(train, job, Sources(teachers=asked), out, alone, watcher)
+            results[row.name] = fit(data, job, network, said, alone, folder / "last.pt", watcher)
         plain = {"model": model, "epochs": epochs, "rows": {n: r.history for n, r in results.items()}}
         report.write_json(out / "ablation.json", plain)
     _draw(results, out / "ablation.png")

@@ -12,9 +12,9 @@ from fer_train.recipe import RECIPES
 if TYPE_CHECKING:
     from fer_runtime.dataset import Dataset
     from fer_train.cluster import Group
-    from fer_train.fit import Sources
     from fer_train.model import FerNet
     from fer_train.run import Job, Outcome
+    from fer_train.targets import Sources
 
 FILE = click.Path(path_type=Path)
 
@@ -109,9 +109,9 @@ def _job(
     """What is to be done, the network it starts from, and what it learns from. Raises FerError for wrong files."""
     from fer_runtime.files import sha256
     from fer_train import checkpoint
-    from fer_train.fit import Sources, start
+    from fer_train.fit import start
     from fer_train.run import Job
-    from fer_train.targets import aligned
+    from fer_train.targets import Sources, aligned
     from fer_train.votes import read
 
     recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
@@ -137,13 +137,16 @@ def _job(
 def _trained(
     faces: "Dataset", job: "Job", network: "FerNet", sources: "Sources", processes: "Group", state: Path
 ) -> "Outcome":
-    from fer_train.fit import Watcher
+    from fer_runtime.dataset import training_split
     from fer_train.fit import fit as fit_network
     from fer_train.progress import shown
+    from fer_train.targets import answers
+    from fer_train.watcher import Watcher
 
     try:
         with shown() if processes.first else nullcontext(Watcher()) as watcher:
-            return fit_network(faces, job, network, sources, processes, state, watcher)
+            said = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
+            return fit_network(faces, job, network, said, processes, state, watcher)
     except KeyboardInterrupt:
         if state.exists():
             _say(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])
@@ -156,7 +159,7 @@ def _time_to_accuracy(run: "Outcome") -> str:
     for row in run.history:
         mark = int(row["valid_accuracy"] * 20) * 5
         if mark > max(reached, default=0):
-            reached[mark] = f"{mark} % after {row['seconds'] / 60:.1f} min ({row['pflop']:.2f} PFLOP)"
+            reached[mark] = f"{mark} % after {row['seconds'] / 60:.1f} min ({row['pflop']:.3f} PFLOP)"
     return "time to accuracy: " + ", ".join(list(reached.values())[-3:]) if reached else "no 5 % reached"
 
 

@@ -8,13 +8,13 @@ import cv2
 import torch
 
 from fer_runtime.contract import Manifest
-from fer_runtime.dataset import Dataset, drop_copies
+from fer_runtime.dataset import Dataset, drop_copies, training_split
 from fer_runtime.framing import FER2013
 from fer_runtime.metrics import Scores, score
 from fer_train import calibrate, report
 from fer_train.augment import augment
 from fer_train.checkpoint import Checkpoint, save
-from fer_train.fit import predict, training_split
+from fer_train.fit import predict
 from fer_train.model import MEAN, STD, macs, parameters
 from fer_train.run import Outcome
 

@@ -3,15 +3,13 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_runtime.dataset import Dataset, Faces, drop_copies
+from fer_runtime.dataset import Dataset, Faces, training_split
 from fer_runtime.errors import FerError
-from fer_train import targets
 from fer_train.augment import augment
 from fer_train.batches import Batches
 from fer_train.checkpoint import Checkpoint
@@ -19,17 +17,7 @@ from fer_train.cluster import Group
 from fer_train.model import FerNet, build, macs, normalize
 from fer_train.precision import autocast
 from fer_train.run import Job, Outcome, Run
-
-if TYPE_CHECKING:
-    from fer_train.votes import Votes
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What a run learns from beside the labels; the teachers' outputs stand in the order of the data's classes."""
-
-    votes: "Votes | None" = None
-    teachers: tuple[FerNet, ...] = ()
+from fer_train.watcher import Watcher
 
 
 @dataclass(frozen=True)
@@ -42,23 +30,12 @@ class Lesson:
     forward: nn.Module
 
 
-class Watcher:
-    """Told how a run goes; fit's command shows it as a progress bar."""
-
-    def begin(self, task: str, total: int, done: int) -> None:
-        """`task` takes `total` steps, of which `done` lie behind it."""
-
-    def advance(self) -> None:
-        """One more step is done."""
-
-    def say(self, line: str) -> None:
-        """A line for the reader."""
-
-
 def fit(
-    data: Dataset, job: Job, network: FerNet, sources: Sources, group: Group, state: Path, watcher: Watcher
+    data: Dataset, job: Job, network: FerNet, answers: Tensor, group: Group, state: Path, watcher: Watcher
 ) -> Outcome:
     """Train `network` on `data`'s train split, keep the epoch that is best on its valid split.
+
+    answers: float32 [n, classes], what `training_split(data)` should be answered with (fer_train.targets).
 
     The state is written to the file `state` after each epoch and continued from there. Each epoch seeds torch's
     generator anew, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the same threads).
@@ -73,12 +50,9 @@ def fit(
     if found := group.agreed(run.read(state) if group.first and state.exists() else None):
         run.restore(found, state)
         watcher.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
-    if run.targets is None:
-        run.targets = group.agreed(_targets(train, job, sources, group, watcher) if group.first else None)
-    assert run.targets is not None
     watcher.begin("training", recipe.epochs * steps, len(run.history) * steps)
-    answers, labels = run.targets.to(group.device), torch.from_numpy(train.labels).to(group.device)
-    lesson = Lesson(Batches(train, group.device), answers, labels, group.parallel(run.network))
+    labels = torch.from_numpy(train.labels).to(group.device)
+    lesson = Lesson(Batches(train, group.device), answers.to(group.device), labels, group.parallel(run.network))
     spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
     # Forward and backward are three passes of two operations a multiply-add.
     pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
@@ -100,7 +74,7 @@ def fit(
         run.save(state)
         watcher.say(
             f"epoch {epoch:3}/{recipe.epochs}  loss {loss:.3f}  train {seen_right:6.2%}  valid {right:6.2%}"
-            f"  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.2f} PFLOP"
+            f"  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
         )
     return run.outcome()
 
@@ -125,11 +99,6 @@ def start(job: Job, init: Checkpoint | None = None) -> FerNet:
     return network
 
 
-def training_split(data: Dataset) -> Faces:
-    """Train without the images whose pixels stand in an evaluation split."""
-    return drop_copies(data.split("train"), [faces for name, faces in data.splits.items() if name != "train"])
-
-
 def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
     """float32 logits [n, classes] on the CPU, in eval mode."""
     was_training = network.training
@@ -149,16 +118,6 @@ def _batch(job: Job, train: Faces, group: Group) -> int:
     if batch % group.world:
         raise FerError(f"a batch of {batch} faces cannot be shared by {group.world} processes: start 2, 4 or 8")
     return batch
-
-
-def _targets(train: Faces, job: Job, sources: Sources, group: Group, watcher: Watcher) -> Tensor:
-    recipe = job.recipe
-    answers = targets.labelled(train, len(job.classes), recipe, sources.votes)
-    if sources.teachers:
-        watcher.begin("asking the teachers", recipe.teacher_views * -(-len(train) // 512), 0)
-        taught = targets.taught(train, sources.teachers, recipe, group.device, watcher.advance)
-        answers = torch.lerp(answers, taught, recipe.teacher_share)
-    return answers
 
 
 def _side(run: Run, epoch: int) -> int:

@@ -14,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fer_train.fit import Watcher
+from fer_train.watcher import Watcher
 
 
 class Bar(Watcher):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
@@ -77,8 +76,7 @@ def outcome(path: Path) -> Outcome:
 class Run:
     """Everything that changes while training, and its checkpoint.
 
-    history: a row an epoch; best: the epoch with the highest validation accuracy and its averaged weights;
-    targets: float32 [n, classes], what the training faces should be answered with, None until it is known.
+    history: a row an epoch; best: the epoch with the highest validation accuracy and its averaged weights.
     """
 
     def __init__(self, job: Job, network: FerNet, steps_an_epoch: int) -> None:
@@ -101,7 +99,6 @@ class Run:
             pct_start=min(0.3, recipe.warmup_epochs / recipe.epochs),
             cycle_momentum=False,
         )
-        self.targets: Tensor | None = None
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"accuracy": -1.0, "epoch": 0, "weights": {}}
 
@@ -127,7 +124,7 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write the whole state to `path`, whole or not at all."""
-        state = {"job": self.job.facts(), "history": self.history, "best": self.best, "targets": self.targets} | {
+        state = {"job": self.job.facts(), "history": self.history, "best": self.best} | {
             name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "schedule")
         }
         with written_whole(path) as beside, beside.open("wb") as file:
@@ -148,7 +145,6 @@ class Run:
         try:
             for name in ("network", "average", "optimizer", "schedule"):
                 getattr(self, name).load_state_dict(state[name])
-            self.targets = state["targets"]
             self.history = [dict(row) for row in state["history"]]
             self.best = {key: state["best"][key] for key in self.best}
         except Exception as error:  # load_state_dict raises almost anything

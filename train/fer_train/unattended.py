@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 
 from fer_runtime import dataset
-from fer_runtime.dataset import Dataset
+from fer_runtime.dataset import Dataset, training_split
 from fer_runtime.errors import FerError
 from fer_runtime.files import make_folder, sha256
 from fer_train.cluster import Group, group
-from fer_train.fit import Sources, Watcher, fit, start
+from fer_train.fit import fit, start
 from fer_train.recipe import RECIPES
 from fer_train.run import Job, Outcome, outcome
+from fer_train.targets import Sources, answers
+from fer_train.watcher import Watcher
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,9 @@ def _run(
     networks = tuple(outcome(path).network() for path in teachers)
     digests = tuple(sha256(path) for path in teachers)
     job = Job(step.model, recipe, step.seed, data.classes, data.fingerprint, teachers=digests)
-    return fit(
-        data,
-        job,
-        start(job),
-        Sources(teachers=networks),
-        alone,
-        folder / f"{step.name}.last.pt",
-        Deadline(step.name, ends),
-    )
+    watcher = Deadline(step.name, ends)
+    said = answers(training_split(data), job, Sources(teachers=networks), folder, alone, watcher)
+    return fit(data, job, start(job), said, alone, folder / f"{step.name}.last.pt", watcher)
 
 
 def _halved(found: Outcome) -> Outcome:
