@@ -46,7 +46,7 @@ ROWS = (
         "without augmentation, weight decay and label smoothing",
         lambda recipe: replace(recipe, augmentation=STILL, weight_decay=0.0, label_smoothing=0.0),
     ),
-    Row("whole faces in all epochs", lambda recipe: replace(recipe, low_share=0.0)),
+    Row("whole faces in every epoch", lambda recipe: replace(recipe, low_share=0.0)),
 )
 
 

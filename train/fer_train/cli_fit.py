@@ -11,6 +11,7 @@ from fer_train.recipe import RECIPES
 
 if TYPE_CHECKING:
     from fer_runtime.dataset import Dataset
+    from fer_train.checkpoint import Ranges
     from fer_train.cluster import Group
     from fer_train.model import FerNet
     from fer_train.run import Job, Outcome
@@ -42,6 +43,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--init", type=FILE, metavar="MODEL.pt", help="Start from this network; a new head where the classes are others."
 )
+@click.option("--qat", is_flag=True, help="Tune for int8 at the end; kept where int8 accuracy gains from it.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--stream", is_flag=True, help="Keep the decoded faces on disk: for a set larger than memory.")
@@ -54,6 +56,7 @@ def fit(
     teachers: tuple[Path, ...],
     votes: Path | None,
     init: Path | None,
+    qat: bool,
     device: str,
     seed: int,
     stream: bool,
@@ -88,11 +91,11 @@ def fit(
         head = f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {processes.device}"
         _say(processes, [f"note: {note}" for note in faces.notes] + [head])
         make_folder(out)
-        trained = _trained(faces, job, network, sources, processes, state)
+        trained, ranges = _trained(faces, job, network, sources, processes, state, qat)
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
-        scores, notes = finish(trained, faces, out)
+        scores, notes = finish(trained, faces, out, ranges)
         _say(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
         click.echo(f"{out / 'model.pt'}: best epoch {trained.best['epoch']}, validation {scores.line()}")
 
@@ -135,18 +138,22 @@ def _job(
 
 
 def _trained(
-    faces: "Dataset", job: "Job", network: "FerNet", sources: "Sources", processes: "Group", state: Path
-) -> "Outcome":
+    faces: "Dataset", job: "Job", network: "FerNet", sources: "Sources", processes: "Group", state: Path, qat: bool
+) -> "tuple[Outcome, Ranges | None]":
     from fer_runtime.dataset import training_split
     from fer_train.fit import fit as fit_network
     from fer_train.progress import shown
     from fer_train.targets import answers
+    from fer_train.tuned import tuned
     from fer_train.watcher import Watcher
 
     try:
         with shown() if processes.first else nullcontext(Watcher()) as watcher:
             said = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
-            return fit_network(faces, job, network, said, processes, state, watcher)
+            trained = fit_network(faces, job, network, said, processes, state, watcher)
+            return (
+                tuned(trained, faces, said, processes.device, watcher) if qat and processes.first else (trained, None)
+            )
     except KeyboardInterrupt:
         if state.exists():
             _say(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])

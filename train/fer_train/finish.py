@@ -13,15 +13,16 @@ from fer_runtime.framing import FER2013
 from fer_runtime.metrics import Scores, score
 from fer_train import calibrate, report
 from fer_train.augment import augment
-from fer_train.checkpoint import Checkpoint, save
+from fer_train.checkpoint import Checkpoint, Ranges, save
 from fer_train.fit import predict
 from fer_train.model import MEAN, STD, macs, parameters
 from fer_train.run import Outcome
 
 
-def finish(run: Outcome, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
+def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None) -> tuple[Scores, list[str]]:
     """Measure the best epoch's network and write model.pt and its reports into `out`.
 
+    ranges: the activation ranges it was tuned with, measured where there are none.
     Returns its scores on the validation split, and what the user should be told. Raises FerError.
     """
     network, job = run.network(), run.job
@@ -57,7 +58,7 @@ def finish(run: Outcome, data: Dataset, out: Path) -> tuple[Scores, list[str]]:
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
     metrics = _metrics(run, data, len(train), scores, manifest)
-    ranges = calibrate.activation_ranges(network, train)
+    ranges = ranges or calibrate.activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
     report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
     torch.manual_seed(0)
@@ -76,6 +77,7 @@ def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: M
     train, valid = data.split("train"), data.split("valid")
     return {
         "best_epoch": run.best["epoch"],
+        "qat": run.best.get("qat"),
         "train_faces": used,
         "train_copies_dropped": len(train) - used,
         "valid_copies_in_train": len(valid) - len(drop_copies(valid, [train])),
