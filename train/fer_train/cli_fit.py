@@ -27,7 +27,7 @@ FILE = click.Path(path_type=Path)
     type=click.Choice(list(RECIPES)),
     default="small",
     show_default=True,
-    help="Network size: 5, 22, 59, 142 or 730 million multiply-adds a face; the last two are for teachers.",
+    help="Network size: 5, 22, 38, 142 or 736 million multiply-adds a face; the last two are for teachers.",
 )
 @click.option("--out", type=FILE, metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]")
 @click.option(

@@ -40,7 +40,7 @@ class Architecture:
 SIZES: dict[str, tuple[int, int, tuple[Stage, ...]]] = {
     "nano": (32, 0, (Stage(32, 1, 2), Stage(56, 1, 2))),
     "small": (32, 1, (Stage(64, 1, 2), Stage(128, 1, 2))),
-    "base": (32, 0, (Stage(32, 2, 1), Stage(64, 2, 2), Stage(128, 2, 2))),
+    "base": (32, 0, (Stage(32, 1, 1), Stage(64, 1, 2), Stage(128, 2, 2))),
     # Too slow for a camera: these teach the others.
     "teacher": (32, 0, (Stage(64, 1, 1), Stage(128, 2, 2), Stage(256, 1, 2))),
     "large": (64, 0, (Stage(128, 2, 1), Stage(256, 2, 2), Stage(512, 1, 2))),

@@ -47,7 +47,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=80, weight_decay=2e-4, label_smoothing=0.05, augmentation=Augmentation(erase=0.25, gain=0.25)
     ),
     "small": Recipe(epochs=45),
-    "base": Recipe(epochs=40),
+    "base": Recipe(epochs=80, low_share=0.0),
     "teacher": Recipe(epochs=36),  # as much as two CPU cores do in 40 minutes
     "large": Recipe(epochs=60),
 }
