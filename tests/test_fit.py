@@ -119,7 +119,7 @@ def test_qat_is_tried_and_kept_only_for_a_gain(command: Run, small_zip: Path, pl
     done = command("fer-train", "fit", small_zip, *SHORT, "--qat", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     qat = json.loads((tmp_path / "metrics.json").read_text())["qat"]
-    assert qat["kept"] == (qat["int8_after"] > qat["int8_before"] + 0.002)
+    assert qat["kept"] == (qat["int8_after"] > qat["int8_before"] + 0.004)
     assert f"tuning for int8: {qat['int8_before']:.2%} before, {qat['int8_after']:.2%} after: " in done.stderr
     same = all(torch.equal(weights(plain)[name], value) for name, value in weights(tmp_path).items())
     assert same != qat["kept"]

@@ -106,7 +106,7 @@ def test_evaluate_scores_every_split(command: Run, trained: Path, faces_zip: Pat
         "train": 387, "valid": 60, "valid, not in train": 57, "test": 30,
     }  # fmt: skip
     metrics = json.loads((trained / "metrics.json").read_text())
-    assert scores["valid"] == metrics["valid"]
+    assert metrics["valid"].items() <= scores["valid"].items()
     confusion = scores["valid"]["confusion"]
     assert scores["valid"]["accuracy"] == pytest.approx(sum(confusion[i][i] for i in range(3)) / 60, abs=1e-4)
     assert f"n = {57}" in done.stdout

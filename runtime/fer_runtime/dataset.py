@@ -83,7 +83,7 @@ class Dataset:
         digest = hashlib.sha256()
         for faces in self.splits.values():
             for index in sorted(range(len(faces)), key=lambda i: faces.names[i]):
-                digest.update(faces.names[index].encode())
+                digest.update(faces.names[index].encode("utf-8", "surrogateescape"))
                 digest.update(faces.pixels[index].tobytes())
         return digest.hexdigest()
 

@@ -27,12 +27,13 @@ STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)  # mirrored half the time, else as 
 
 @dataclass(frozen=True)
 class Row:
-    """One run. change: of the recipe; norm: with batch norm; taught: by the teachers."""
+    """One run. change: of the recipe; norm: with batch norm; taught: by the teachers; seed: 0 but for the spread."""
 
     name: str
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe
     norm: bool = True
     taught: bool = False
+    seed: int = 0
 
 
 ROWS = (
@@ -47,6 +48,8 @@ ROWS = (
         lambda recipe: replace(recipe, augmentation=STILL, weight_decay=0.0, label_smoothing=0.0),
     ),
     Row("whole faces in every epoch", lambda recipe: replace(recipe, low_share=0.0)),
+    *(Row(f"the recipe, with teachers, seed {seed}", taught=True, seed=seed) for seed in (1, 2)),
+    *(Row(f"the recipe, without teachers, seed {seed}", seed=seed) for seed in (1, 2)),
 )
 
 
@@ -85,7 +88,7 @@ def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Pat
     results: dict[str, Outcome] = {}
     for row in ROWS:
         digests = tuple(sha256(teacher) for teacher in teachers) if row.taught else ()
-        job = Job(model, row.change(recipe), 0, data.classes, data.fingerprint, teachers=digests)
+        job = Job(model, row.change(recipe), row.seed, data.classes, data.fingerprint, teachers=digests)
         network = start(job) if row.norm else without_norm(start(job))
         asked = tuple(aligned(checkpoint.load(teacher), data.classes) for teacher in teachers) if row.taught else ()
         folder = out / "".join(letter if letter.isalnum() else "-" for letter in row.name)

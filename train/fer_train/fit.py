@@ -123,7 +123,8 @@ def _batch(job: Job, train: Faces, group: Group) -> int:
 def _side(run: Run, epoch: int) -> int:
     """The side in pixels at which `epoch` (from 1) shows the faces."""
     recipe, side = run.job.recipe, run.network.architecture.size
-    return round(side * recipe.low_side) if epoch <= recipe.low_share * recipe.epochs else side
+    low = epoch <= recipe.low_share * recipe.epochs and not run.job.init  # a trained network starts where others end
+    return round(side * recipe.low_side) if low else side
 
 
 def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watcher: Watcher) -> tuple[float, float]:

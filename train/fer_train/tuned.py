@@ -14,7 +14,7 @@ from fer_train.qat import Tuning, rounding, tune
 from fer_train.run import Outcome
 from fer_train.watcher import Watcher
 
-SPREAD = 0.002  # of int8 accuracy between choices of calibration faces: what a gain must exceed
+SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far between four sets of calibration faces
 
 
 def tuned(
