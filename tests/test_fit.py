@@ -190,7 +190,7 @@ with group("cpu") as us:
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [BIN / "torchrun", "--nproc-per-node", "2", "--master-port", "0", *map(str, arguments)],
+        [BIN / "torchrun", "--standalone", "--nproc-per-node", "2", *map(str, arguments)],
         capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 

@@ -48,7 +48,6 @@ ROWS = (
         lambda recipe: replace(recipe, augmentation=STILL, weight_decay=0.0, label_smoothing=0.0),
     ),
     Row("whole faces in every epoch", lambda recipe: replace(recipe, low_share=0.0)),
-    *(Row(f"the recipe, with teachers, seed {seed}", taught=True, seed=seed) for seed in (1, 2)),
     *(Row(f"the recipe, without teachers, seed {seed}", seed=seed) for seed in (1, 2)),
 )
 
