@@ -28,7 +28,7 @@ RECIPE: dict[str, Any] = {
 def quantized(model: onnx.ModelProto, ranges: Ranges, manifest: Manifest) -> onnx.ModelProto:
     """`model` (fer_export.graph.core) with its convolutions and sums in int8.
 
-    Weights take 7 bits (reduce_range), since sums of 8-bit products overflow on x86 CPUs without VNNI. On fer-small it
+    Weights take 7 bits (reduce_range), since sums of 8-bit products overflow on x86 CPUs without VNNI. On fer-base it
     costs 0.9 points of agreement with PyTorch (97.8 % instead of 98.7 %) and no accuracy (67.65 % instead of 67.40 %).
     Raises FerError when the checkpoint's ranges do not fit the network.
     """

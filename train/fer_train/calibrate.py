@@ -11,7 +11,7 @@ from fer_runtime.framing import Framing
 from fer_train.checkpoint import Ranges
 from fer_train.model import FerNet, folded, normalize, sites
 
-RANGE_FACES = 512  # which ones they are moves fer-small's int8 accuracy by 0.2 points (three random choices)
+RANGE_FACES = 512  # which ones they are moves fer-base's int8 accuracy by 0.2 points (three random choices)
 FRAMING_FACES = 400
 ENLARGED = 4  # the detector is made for larger faces than 48 pixels
 
