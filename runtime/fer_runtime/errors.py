@@ -11,6 +11,6 @@ class FerError(Exception):
 
 
 class GateError(FerError):
-    """It was done and the answer is no: a gate was breached, and no file was written."""
+    """It was done and the answer is no: a gate was breached, and nothing but a report was written."""
 
     exit_code = 3

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: Path, data: Path, split: str | None, votes_file: Path | None, json_file: Path | None, html_file: Path | None
 ) -> None:
-    """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder or zip of images in class folders.
+    """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder, zip or csv of labelled images.
 
     Intervals in brackets hold 95 % of 10,000 draws of as many faces. ECE is the mean distance between the probability
     of an answer and how often such answers are right, before and after the temperature that the model carries.

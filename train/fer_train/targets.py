@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def answers(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group
     found = labelled(faces, len(job.classes), job.recipe, sources.votes)
     if not sources.teachers:
         return found
-    facts = json.dumps([job.fingerprint, job.teachers, job.recipe.teacher_views])
+    facts = json.dumps([job.fingerprint, job.teachers, job.recipe.teacher_views, asdict(Augmentation())])
     kept = folder / f"taught-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
     said = group.agreed(_taught(faces, job, sources, kept, group, watcher) if group.first else None)
     assert said is not None
