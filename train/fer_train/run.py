@@ -134,10 +134,11 @@ class Run:
         """The state in `path`, for `restore`. Raises FerError when it is damaged or belongs to another job."""
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            stored = state["job"]
+            _check_same(path, state["job"], self.job.facts())
+        except FerError:
+            raise
         except Exception as error:  # torch.load raises almost anything for a damaged file
             raise _damaged(path) from error
-        _check_same(path, stored, self.job.facts())
         return state
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
