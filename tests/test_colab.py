@@ -36,7 +36,7 @@ def execute(folder: Path, settings: dict[str, object], last: str | None = None) 
 
     Its kernel is the interpreter of this test: kernels that are installed on this machine are not looked at.
     """
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
     ids = [cell.id for cell in notebook.cells]
     notebook.cells = notebook.cells[: ids.index(last) + 1 if last else None]
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
