@@ -15,8 +15,8 @@ NOWHERE = "/nonexistent/"
 LARGEST_MODEL = 256 * 2**20  # bytes
 
 
-def open_session(model: bytes, threads: int = 1) -> ort.InferenceSession:
-    """A CPU session on a model's bytes.
+def open_session(model: bytes, threads: int = 1, optimized: bool = True) -> ort.InferenceSession:
+    """A CPU session on a model's bytes; `optimized` False runs the graph node by node as the file has it.
 
     One thread and no spinning: at 30 inferences a second two spinning threads burn a whole core between the calls.
     """
@@ -26,6 +26,8 @@ def open_session(model: bytes, threads: int = 1) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Weights are inside the file; without this a file could read others from the current folder.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
+    if not optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # its errors come back as exceptions
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
