@@ -20,7 +20,7 @@ ALLOWED = {
     "fer_export": {"fer_export", "fer_train", "fer_runtime"},  # of fer_train: see EXPORT_TAKES
     "fer_benchmarks": {"fer_benchmarks", "fer_runtime"},
 }
-EXPORT_TAKES = {"model", "checkpoint", "calibrate"}  # what rebuilds, reads and observes a network
+EXPORT_TAKES = {"model", "checkpoint", "ranges"}  # what rebuilds, reads and observes a network
 COMMANDS = [
     ["fer-train"],
     ["fer-train", "fit"],

@@ -14,10 +14,10 @@ from fer_runtime.dataset import Faces, load
 from fer_runtime.errors import FerError
 from fer_runtime.session import Classifier
 from fer_train import checkpoint
-from fer_train.calibrate import activation_ranges
 from fer_train.fit import predict
 from fer_train.model import Architecture, FerNet, Stage, folded, normalize
 from fer_train.qat import Tuning, rounding, tune
+from fer_train.ranges import activation_ranges
 from fer_train.recipe import RECIPES
 from fer_train.targets import labelled
 

@@ -15,7 +15,7 @@ from fer_runtime.dataset import Faces
 from fer_runtime.errors import FerError
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import open_session
-from fer_train import calibrate
+from fer_train import ranges
 from fer_train.checkpoint import Checkpoint, Ranges
 
 GOLDEN_SEED = 48
@@ -78,7 +78,7 @@ def convert(
 
 def _ranges(source: Checkpoint, calibration: Faces | None) -> Ranges:
     if calibration is not None:
-        return calibrate.activation_ranges(source.network, calibration)
+        return ranges.activation_ranges(source.network, calibration)
     if not source.ranges:
         raise FerError("the checkpoint carries no activation ranges: give --calibration DATA for int8")
     return source.ranges

@@ -1,4 +1,4 @@
-"""What is measured once, after training: temperature, activation ranges and framing."""
+"""What is measured once, after training: temperature and framing (activation ranges: fer_train.ranges)."""
 
 import cv2
 import numpy as np
@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from fer_runtime.dataset import Faces, stratified
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Framing
-from fer_train.checkpoint import Ranges
-from fer_train.model import FerNet, folded, normalize, sites
 
-RANGE_FACES = 512  # which ones they are moves fer-base's int8 accuracy by 0.2 points (three random choices)
 FRAMING_FACES = 400
 ENLARGED = 4  # the detector is made for larger faces than 48 pixels
 
@@ -33,25 +30,6 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     optimizer.step(closure)
     # A network that is always right would be sharpened without end.
     return float(log_t.detach().exp().clamp(0.05, 20))
-
-
-def activation_ranges(network: FerNet, faces: Faces) -> Ranges:
-    """Least and largest output of every site of the folded network over stratified `faces` (MinMax calibration)."""
-    observed = folded(network)
-    ranges: Ranges = {}
-
-    def watch(name: str) -> None:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            low, high = ranges.get(name, (0.0, 0.0))
-            ranges[name] = (min(low, float(output.min())), max(high, float(output.max())))
-
-        observed.get_submodule(name).register_forward_hook(hook)
-
-    for name, _ in sites(observed):
-        watch(name)
-    with torch.inference_mode():
-        observed(normalize(torch.from_numpy(stratified(faces, RANGE_FACES).pixels)))
-    return ranges
 
 
 def framing(faces: Faces) -> Framing | None:

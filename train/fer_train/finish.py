@@ -16,6 +16,7 @@ from fer_train.augment import augment
 from fer_train.checkpoint import Checkpoint, Ranges, save
 from fer_train.fit import predict
 from fer_train.model import MEAN, STD, macs, parameters
+from fer_train.ranges import activation_ranges
 from fer_train.run import Outcome
 
 
@@ -58,7 +59,7 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
     metrics = _metrics(run, data, len(train), scores, manifest)
-    ranges = ranges or calibrate.activation_ranges(network, train)
+    ranges = ranges or activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
     report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
     torch.manual_seed(0)

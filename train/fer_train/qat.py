@@ -45,7 +45,7 @@ def tune(
 ) -> FerNet:
     """What the trained `network` becomes when its weights and activations are int8's while it learns (`rounding`).
 
-    targets: float32 [n, classes], rows sum to 1; ranges: the network's own (calibrate.activation_ranges). They stay
+    targets: float32 [n, classes], rows sum to 1; ranges: the network's own (fer_train.ranges). They stay
     those of the result, which has learned to live within them. `step` is called ceil(n / batch) times an epoch.
     Returns a network in eval mode on the CPU, its weights on int8's grid. Raises FerError when the loss is not finite.
     """

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from fer_runtime.dataset import Dataset, Faces, training_split
-from fer_train.calibrate import activation_ranges
 from fer_train.checkpoint import Ranges
 from fer_train.fit import predict
 from fer_train.model import FerNet
 from fer_train.qat import Tuning, rounding, tune
+from fer_train.ranges import activation_ranges
 from fer_train.run import Outcome
 from fer_train.watcher import Watcher
 
