@@ -1,5 +1,7 @@
 """onnxruntime, set up for a small always-on model, and the classifier on top of it."""
 
+import contextlib
+import io
 from importlib import resources
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from fer_runtime import contract
+from fer_runtime import contract, onnxfile
 from fer_runtime.contract import Manifest
 from fer_runtime.errors import FerError
 
@@ -24,6 +26,8 @@ def open_session(model: bytes, threads: int = 1, optimized: bool = True) -> ort.
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Bytes of onnxruntime's own format would pass by the checks that are made for ONNX.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # Weights are inside the file; without this a file could read others from the current folder.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     if not optimized:
@@ -47,13 +51,13 @@ class Classifier:
         """Open `model`, or the package's own. Raises FerError unless it is a file of our contract."""
         path = self._path = model or default_model()
         self._session = _open(path, threads)
-        text = self._session.get_modelmeta().custom_metadata_map.get(contract.METADATA_KEY)
-        if text is None:
-            raise FerError(f"{path} carries no fer-edge manifest: expected a file that fer-export wrote")
-        self.manifest: Manifest = contract.parse(text, str(path))
+        try:
+            self.manifest: Manifest = _manifest(self._session, path)
+            _check_signature(self._session, self.manifest, path)
+        except UnicodeDecodeError as error:  # onnxruntime takes any bytes for a name
+            raise FerError(f"{path} holds a name that is no UTF-8 text: copy or export it again") from error
         self.labels = self.manifest.labels
         self.size = self.manifest.size
-        _check_signature(self._session, self.manifest, path)
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """faces: uint8 [n, 1, size, size] -> probabilities: float32 [n, classes]."""
@@ -74,6 +78,8 @@ class Classifier:
             found: NDArray[np.float32] = self._session.run([output], {contract.INPUT: faces})[0]
         except Exception as error:  # onnxruntime has no common base class for its errors
             raise FerError(f"{self._path} cannot be run ({_first_line(error)}): export the model again") from error
+        if found.shape != (len(faces), len(self.labels)):
+            raise FerError(f"{self._path} answers {found.shape} for {len(faces)} faces: export the model again")
         if not np.isfinite(found).all():
             raise FerError(f"{self._path} answers with numbers that are not finite: train and export the model again")
         return found
@@ -88,11 +94,30 @@ def _open(path: Path, threads: int) -> ort.InferenceSession:
         data = path.read_bytes()
     except OSError as error:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
+    _refuse_foreign(data, path)
     try:
-        return open_session(data, threads)
+        with contextlib.redirect_stdout(io.StringIO()):  # on some errors onnxruntime prints them there, and tries again
+            return open_session(data, threads)
     except Exception as error:  # onnxruntime has no common base class for its errors
         reason = _first_line(error)
         raise FerError(f"{path} is not an ONNX model that onnxruntime {ort.__version__} can open ({reason})") from error
+
+
+def _refuse_foreign(data: bytes, path: Path) -> None:
+    """Raise FerError for what onnxruntime might crash or hang on, before it sees the file."""
+    try:
+        foreign = onnxfile.read(data).foreign
+    except ValueError as error:
+        raise FerError(f"{path} is not an ONNX model ({error}): expected a whole file that fer-export wrote") from error
+    if foreign:
+        raise FerError(f"{path} holds {foreign[0]}, expected one network on its own: export the model with fer-export")
+
+
+def _manifest(session: ort.InferenceSession, path: Path) -> Manifest:
+    text = session.get_modelmeta().custom_metadata_map.get(contract.METADATA_KEY)
+    if text is None:
+        raise FerError(f"{path} carries no fer-edge manifest: expected a file that fer-export wrote")
+    return contract.parse(text, str(path))
 
 
 def _first_line(error: Exception) -> str:
