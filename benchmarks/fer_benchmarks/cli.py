@@ -34,7 +34,8 @@ def cli(models: tuple[Path, ...], data: Path | None, threads: int, json_file: Pa
     from rich.console import Console
     from rich.progress import Progress
 
-    from fer_benchmarks import accuracy, latency, machine
+    from fer_benchmarks import accuracy, latency
+    from fer_runtime import machine
     from fer_runtime.files import refuse_same, written_whole
     from fer_runtime.session import Classifier
 

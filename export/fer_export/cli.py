@@ -1,130 +1,142 @@
 """fer-export: a checkpoint as one self-describing ONNX file, proved against PyTorch."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fer_runtime.console import run
 
 if TYPE_CHECKING:
-    from fer_export.convert import Exported
-    from fer_runtime.dataset import Faces
+    from collections.abc import Callable
+
+    from fer_runtime.dataset import Dataset, Faces
+
+FILE = click.Path(path_type=Path)
+SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
 
 
 @click.command(epilog="Example: fer-export runs/small/model.pt --precision int8 --data fer2013.zip")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=FILE)
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The file to write.  [default: NAME.onnx or NAME.int8.onnx in the current folder]",
-)
-@click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
+    "--out", type=FILE, metavar="FILE|DIR",
+    help="The file to write, or its folder.  [default: NAME.onnx, NAME.fp16.onnx or NAME.int8.onnx here]",
+)  # fmt: skip
 @click.option(
-    "--calibration",
-    type=click.Path(path_type=Path),
-    metavar="DATA",
-    help="Measure int8 ranges on these faces.  [default: the ranges in the checkpoint]",
-)
+    "--precision", type=click.Choice(["fp32", "fp16", "int8", "auto"]), default="fp32", show_default=True,
+    help="fp16: half the size, no faster; auto: int8 where it pays, else fp32.",
+)  # fmt: skip
 @click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DATA",
+    "--calibration", type=FILE, metavar="DATA",
+    help="Measure int8 ranges and roundings on these faces.  [default: --data's train split, else the checkpoint's]",
+)  # fmt: skip
+@click.option(
+    "--data", type=FILE, metavar="DATA",
     help="Compare on these labelled faces: validation split, else test, else all.  [default: generated images]",
-)
+)  # fmt: skip
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as JSON too."
-)
+    "--max-drop", type=click.FloatRange(0, 100), default=0.5, show_default=True, metavar="POINTS",
+    help="Accuracy that int8 may lose; layers go back to fp32 until it keeps to that.",
+)  # fmt: skip
+@click.option(
+    "--min-speedup", type=click.FloatRange(0), metavar="RATIO",
+    help="Refuse an int8 that is not so many times as fast as fp32 here.  [default: warn under 1.1]",
+)  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="When timing.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report as JSON too.")
 @click.version_option(package_name="fer-edge")
 def cli(
-    model: Path, out: Path | None, precision: str, calibration: Path | None, data: Path | None, json_file: Path | None
+    model: Path,
+    out: Path | None,
+    precision: str,
+    calibration: Path | None,
+    data: Path | None,
+    max_drop: float,
+    min_speedup: float | None,
+    threads: int,
+    json_file: Path | None,
 ) -> None:
     """Write MODEL, a model.pt of fer-train fit, as ONNX, and hold it against PyTorch's own outputs.
 
-    The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. An fp32 file
-    whose logits differ from PyTorch's by more than 1e-4 of max(1, |logit|) is not written: exit code 3.
+    The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. When a gate
+    is breached no file is written, and the exit code is 3: a logit that differs from PyTorch's by more than 1e-4 of
+    max(1, |logit|) (fp16: 2e-2), an int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
-    from fer_export.convert import convert
-    from fer_runtime.files import refuse_same, sha256, written_whole
+    from fer_export.convert import Wish, convert
+    from fer_export.report import plain, show
+    from fer_runtime.errors import GateError
+    from fer_runtime.files import check_place, refuse_same, write_text, written_whole
     from fer_train import checkpoint
 
-    out = out or Path(f"{model.stem}{'' if precision == 'fp32' else '.' + precision}.onnx")
-    refuse_same([out, json_file], [model, calibration, data])
     source = checkpoint.load(model)
     manifest = source.manifest
-    # Both files are opened before the work and named after it.
-    with written_whole(out) as beside, written_whole(json_file) if json_file else nullcontext() as json_beside:
-        ranges_from = _calibration(calibration, manifest.size) if calibration else None
-        compared_on = _compared(data, manifest.labels, manifest.size) if data else None
-        exported = convert(source, sha256(model), precision, ranges_from, compared_on)
-        report = _report(exported, model, data)
-        beside.write_bytes(exported.file)
-        if json_beside:
-            json_beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    _print_table(report, out)
-
-
-def _calibration(path: Path, size: int) -> "Faces":
-    """The training faces of the data, else the best it has; their labels do not matter. Raises FerError."""
-    from fer_runtime import dataset
-
-    data = dataset.load(path, size)
-    return data.splits["train"] if "train" in data.splits else data.held_out()[1]
-
-
-def _compared(path: Path, labels: tuple[str, ...], size: int) -> "Faces":
-    """The faces of the data to compare and score on, labelled in the order of `labels`. Raises FerError."""
-    from fer_runtime import dataset
-
-    data = dataset.load(path, size).aligned(labels)
-    _, faces = data.held_out()
-    for note in data.notes:
+    labelled = _read(data, manifest.size).aligned(manifest.labels) if data else None
+    calibrated_on = _calibrated_on(_read(calibration, manifest.size) if calibration else None, labelled)
+    for note in labelled.notes if labelled else ():
         click.echo(f"note: {note}", err=True)
-    return faces
+    wish = Wish(precision, max_drop / 100, min_speedup, threads)
+    places = {name: _place(out, model, name) for name in (("fp32", "int8") if precision == "auto" else (precision,))}
+    refuse_same([*set(places.values()), json_file], [model, calibration, data])
+    for place in [*places.values(), *([json_file] if json_file else [])]:
+        check_place(place)
+    faces = labelled.held_out()[1] if labelled else None
+    try:
+        with _progress() as say:
+            exported = convert(source, wish, calibrated_on, faces, say)
+    except GateError:
+        click.echo("no file was written", err=True)
+        raise
+    compared_on = "generated images" if data is None else f"faces of {data.name}"
+    report = plain(exported, wish, compared_on, model.stat().st_size)
+    with written_whole(places[exported.chosen]) as beside:
+        beside.write_bytes(exported.file.file)
+    if json_file:
+        write_text(json_file, json.dumps(report, indent=2) + "\n")
+    show(report)
+    for note in exported.notes:
+        click.echo(f"note: {note}", err=True)
+    size = f"{report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC a face"
+    click.echo(f"{places[exported.chosen]}: {exported.chosen}, {size}")
 
 
-def _report(exported: "Exported", model: Path, data: Path | None) -> dict[str, Any]:
-    from fer_export.parity import BOUND
-
-    manifest, comparison = exported.manifest, exported.comparison
-    return {
-        "precision": manifest.precision,
-        "compared_on": "generated images" if data is None else f"faces of {data.name}",
-        "faces": comparison.faces,
-        "worst_delta": comparison.worst,
-        "worst_relative_delta": comparison.worst_relative,
-        "bound": BOUND if manifest.precision == "fp32" else None,
-        "agreement": comparison.agreement,
-        "torch": exported.torch_scores.plain() if exported.torch_scores else None,
-        "onnx": exported.file_scores.plain() if exported.file_scores else None,
-        "bytes": {"checkpoint": model.stat().st_size, "onnx": len(exported.file)},
-        "parameters": manifest.parameters,
-        "macs": manifest.macs,
-    }
+def _place(out: Path | None, model: Path, precision: str) -> Path:
+    """Where the file of this precision goes."""
+    name = f"{model.stem}{SUFFIX[precision]}"
+    if out is None:
+        return Path(name)
+    return out / name if out.is_dir() else out
 
 
-def _print_table(report: dict[str, Any], out: Path) -> None:
+def _read(path: Path, size: int) -> "Dataset":
+    """Raises FerError."""
+    from fer_runtime import dataset
+
+    return dataset.load(path, size)
+
+
+def _calibrated_on(calibration: "Dataset | None", labelled: "Dataset | None") -> "Faces | None":
+    """The faces to measure int8's ranges on: --calibration's training split, else the best it has, else --data's
+    training split without the faces that stand in its other splits, else none.
+    """
+    from fer_runtime.dataset import training_split
+
+    if calibration is not None:
+        return training_split(calibration) if "train" in calibration.splits else calibration.held_out()[1]
+    if labelled is not None and {"train"} < set(labelled.splits):
+        return training_split(labelled)
+    return None
+
+
+@contextmanager
+def _progress() -> "Iterator[Callable[[str], None]]":
+    """A line in the terminal that says what is going on; nothing where stderr is no terminal."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    title = f"{report['precision']} file against PyTorch, on {report['faces']} {report['compared_on']}"
-    table = Table(title=escape(title))
-    for column in ("", "PyTorch", "onnxruntime", "bound"):
-        table.add_column(column, justify="left" if not column else "right")
-    bound = f"{report['bound']:g}" if report["bound"] else "none for int8"
-    table.add_row("largest |delta logit|", "", f"{report['worst_delta']:.2e}", "")
-    table.add_row("  over max(1, |logit|)", "", f"{report['worst_relative_delta']:.2e}", bound)
-    table.add_row("same top-1", "", f"{report['agreement']:.2%}", "")
-    for name in ("accuracy", "macro_f1") if report["torch"] else ():
-        table.add_row(name.replace("_", "-"), f"{report['torch'][name]:.2%}", f"{report['onnx'][name]:.2%}", "")
-    sizes = report["bytes"]
-    table.add_row("file size", f"{sizes['checkpoint'] / 1e6:.2f} MB", f"{sizes['onnx'] / 1e6:.2f} MB", "")
-    Console().print(table)
-    click.echo(f"{out}: {report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC a face")
+    with Console(stderr=True).status("reading") as status:
+        yield lambda text: status.update(text)
 
 
 def main() -> None:

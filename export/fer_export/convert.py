@@ -1,90 +1,218 @@
-"""From a checkpoint to a checked file: build, quantize, compare, describe."""
+"""From a network to a checked file: build it in each precision that is asked for, prove, measure, choose, describe."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 
-from fer_export import graph, parity, quantize
+from fer_export import advice, budget, calibration, graph, half, parity, quantize, rounding, speed
+from fer_export.budget import Int8, Search
 from fer_export.parity import Comparison
+from fer_export.speed import Timing
 from fer_runtime import contract
-from fer_runtime.contract import Golden
-from fer_runtime.dataset import Faces
-from fer_runtime.errors import FerError
+from fer_runtime.contract import Golden, Manifest
+from fer_runtime.dataset import Faces, stratified
+from fer_runtime.errors import FerError, GateError
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import open_session
-from fer_train import ranges
-from fer_train.checkpoint import Checkpoint, Ranges
+from fer_train.checkpoint import Checkpoint
+from fer_train.ranges import RANGE_FACES
 
 GOLDEN_SEED = 48
 # Rounding in another CPU's kernels: float sums in another order; for int8 also a step that falls the other way.
-GOLDEN_TOLERANCE = {"fp32": 1e-3, "int8": 0.1}
+GOLDEN_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "int8": 0.1}
+MIN_SPEEDUP = 1.1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for. precision: "fp32", "fp16", "int8" or "auto"; max_drop: share of 1 that int8 may lose;
+    min_speedup: of int8 over fp32, None for the default, which only warns unless precision is "auto";
+    threads: of the timed sessions.
+    """
+
+    precision: str
+    max_drop: float
+    min_speedup: float | None
+    threads: int
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What has to be built; int8 is compared with fp32."""
+        return {"auto": ("fp32", "fp16", "int8"), "int8": ("fp32", "int8")}.get(self.precision, (self.precision,))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One precision's file. comparison: with PyTorch; scores: on labelled faces; search: how int8 was made to fit."""
+
+    file: bytes
+    manifest: Manifest
+    comparison: Comparison
+    scores: Scores | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The file's bytes, its comparison with PyTorch, and both sides' scores where labelled faces were given."""
+    """chosen: the precision of the file to write; candidates, timings: by precision; expected, scores: PyTorch's;
+    notes: what the user should be told.
+    """
 
-    file: bytes
-    manifest: contract.Manifest
-    comparison: Comparison
-    torch_scores: Scores | None
-    file_scores: Scores | None
+    chosen: str
+    candidates: dict[str, Candidate]
+    timings: dict[str, Timing]
+    expected: NDArray[np.float32]
+    scores: Scores | None
+    notes: tuple[str, ...]
+
+    @property
+    def file(self) -> Candidate:
+        """The candidate to write."""
+        return self.candidates[self.chosen]
 
 
 def convert(
-    source: Checkpoint, digest: str, precision: str, calibration: Faces | None, faces: Faces | None
+    source: Checkpoint, wish: Wish, calibrated_on: Faces | None, faces: Faces | None, say: Callable[[str], None]
 ) -> Exported:
-    """Export the checkpoint `source`, whose file has the SHA-256 `digest`, as "fp32" or "int8".
+    """Export `source` as `wish` says.
 
-    calibration: measures the activation ranges anew, in place of the checkpoint's; faces: labelled in the model's
-    order, compared on and scored; without them generated images are compared.
-    Raises FerError for bad input, GateError (exit code 3) when the file does not answer as PyTorch does.
+    calibrated_on: faces that int8's ranges and roundings are measured on, instead of the checkpoint's ranges;
+    faces: labelled in the model's order, compared on and scored; without them generated images are compared, and
+    int8's accuracy is not measured. `say` is told what is going on.
+    Raises FerError for bad input, GateError (exit code 3) when a gate is breached.
     """
-    ranges_from = "checkpoint" if calibration is None else "calibration data"
-    manifest = replace(
-        source.manifest,
-        precision=precision,
-        checkpoint=digest,
-        quantization=quantize.RECIPE | {"ranges": ranges_from} if precision == "int8" else {},
-        versions=source.manifest.versions
-        | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "torch_export": str(torch.__version__)},
-    )
-    model = graph.core(source.network)
-    if precision == "int8":
-        model = quantize.quantized(model, _ranges(source, calibration), manifest)
-    model = graph.with_probabilities(graph.with_pixels(model, manifest), manifest)
-    draft = graph.finished(model, manifest)
-
+    if wish.precision == "auto" and faces is None:
+        raise FerError("--precision auto compares accuracies: give the labelled faces with --data DATA")
+    say("exporting")
+    core = graph.core(source.network)
+    manifest = _described(source)
     pixels = parity.generated_faces(manifest.size) if faces is None else faces.pixels
     expected = parity.reference(source.network, manifest, pixels)
-    comparison = parity.compare(draft, expected, pixels)
-    if precision == "fp32":
-        parity.check(comparison, expected)
-        edges = parity.edge_faces(manifest.size)
-        expected_edges = parity.reference(source.network, manifest, edges)
-        parity.check(parity.compare(draft, expected_edges, edges), expected_edges)
-    parity.check_probabilities(draft, pixels, manifest)
-    manifest = replace(manifest, golden=_golden(draft, manifest))
-    scores = (
-        [None, None]
-        if faces is None
-        else [score(logits.argmax(1), faces.labels, manifest.labels) for logits in (expected, comparison.logits)]
-    )
-    return Exported(graph.finished(model, manifest), manifest, comparison, scores[0], scores[1])
+    candidates: dict[str, Candidate] = {}
+    notes: list[str] = []
+    for precision in wish.precisions:
+        say(f"proving {precision}")
+        own = replace(manifest, precision=precision)
+        try:
+            if precision == "int8":
+                found = _int8(source, core, own, calibrated_on, faces, pixels, expected, wish)
+            else:
+                model = _assembled(half.with_half_weights(core) if precision == "fp16" else core, own)
+                file = graph.finished(model, own)
+                judged = wish.precision != "int8"  # beside int8, fp32 is there to be timed and to be compared with
+                comparison = (
+                    parity.prove(file, source.network, own, pixels, expected)
+                    if judged
+                    else parity.compare(file, expected, pixels)
+                )
+                found = _candidate(model, own, comparison, faces)
+            candidates[precision] = found
+        except GateError as error:
+            if wish.precision != "auto" or precision == "fp32":
+                raise
+            notes.append(f"{precision} is left out: {error}")
+    timings: dict[str, Timing] = {}
+    if len(candidates) > 1:
+        say("timing")
+        timings = speed.race({name: each.file for name, each in candidates.items()}, pixels[:1], wish.threads)
+    chosen, why = _chosen(wish, candidates, timings)
+    notes += why
+    scores = None if faces is None else score(expected.argmax(1), faces.labels, manifest.labels)
+    return Exported(chosen, candidates, timings, expected, scores, tuple(notes))
 
 
-def _ranges(source: Checkpoint, calibration: Faces | None) -> Ranges:
-    if calibration is not None:
-        return ranges.activation_ranges(source.network, calibration)
-    if not source.ranges:
-        raise FerError("the checkpoint carries no activation ranges: give --calibration DATA for int8")
-    return source.ranges
+def _described(source: Checkpoint) -> Manifest:
+    versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+    versions["torch_export"] = str(torch.__version__)
+    return replace(source.manifest, checkpoint=source.digest, versions=source.manifest.versions | versions)
 
 
-def _golden(file: bytes, manifest: contract.Manifest) -> Golden:
+def _assembled(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """A copy of `model` with camera bytes in and probabilities out."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return graph.with_probabilities(graph.with_pixels(copy, manifest), manifest)
+
+
+def _candidate(
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    comparison: Comparison,
+    faces: Faces | None,
+    search: Search | None = None,
+) -> Candidate:
+    manifest = replace(manifest, golden=_golden(graph.finished(model, manifest), manifest))
+    scores = None if faces is None else score(comparison.logits.argmax(1), faces.labels, manifest.labels)
+    return Candidate(graph.finished(model, manifest), manifest, comparison, scores, search)
+
+
+def _int8(
+    source: Checkpoint,
+    core: onnx.ModelProto,
+    manifest: Manifest,
+    calibrated_on: Faces | None,
+    faces: Faces | None,
+    pixels: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    wish: Wish,
+) -> Candidate:
+    parts = _parts(source, core, manifest, calibrated_on)
+
+    def file(model: onnx.ModelProto) -> bytes:
+        return graph.finished(_assembled(model, manifest), manifest)
+
+    def answer(model: onnx.ModelProto) -> NDArray[np.float32]:
+        return parity.answers(file(model), pixels, parity.SETTINGS[0])
+
+    method = next(iter(parts.ranges))
+    search = None if faces is None else budget.search(parts, faces, expected, answer, wish.max_drop)
+    model = search.kept.model if search else parts.model(method)
+    recipe = quantize.RECIPE | {
+        "ranges": search.kept.calibration if search else method,
+        "rounding": "compensated" if calibrated_on else "nearest",
+        "fp32": list(search.kept.reverted) if search else [],
+    }
+    manifest = replace(manifest, quantization=recipe)
+    comparison = parity.compare(file(model), expected, pixels)
+    parity.check_probabilities(file(model), pixels, manifest)
+    return _candidate(_assembled(model, manifest), manifest, comparison, faces, search)
+
+
+def _parts(source: Checkpoint, core: onnx.ModelProto, manifest: Manifest, calibrated_on: Faces | None) -> Int8:
+    """Raises FerError where there are neither ranges nor faces to measure them on."""
+    if calibrated_on is None:
+        if not source.ranges:
+            raise FerError("the checkpoint carries no activation ranges: give --calibration DATA for int8")
+        return Int8(core, rounding.rounded(core, None), {"checkpoint": source.ranges}, manifest)
+    few = stratified(calibrated_on, RANGE_FACES)
+    rounded = rounding.rounded(core, calibration.normalized(few.pixels, manifest))
+    return Int8(core, rounded, calibration.ranges(core, few, manifest), manifest)
+
+
+def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Timing]) -> tuple[str, list[str]]:
+    """The precision to write, and why. Raises GateError where int8 must be faster than it is."""
+    if "int8" not in candidates:
+        return "fp32" if wish.precision == "auto" else wish.precision, []
+    needed, ratio = wish.min_speedup or MIN_SPEEDUP, timings["int8"].ratio
+    notes = [advice.RASPBERRY_PI]
+    if ratio >= needed:
+        return "int8", [f"int8 is {ratio:.2f} times as fast as fp32 on this CPU", *notes]
+    int8 = candidates["int8"]
+    reasons = "; ".join(advice.why_slow(int8.manifest, int8.file))
+    short = f"int8 is {ratio:.2f} times as fast as fp32 on this CPU, less than {needed:g} times: {reasons}"
+    if wish.precision == "auto":
+        return "fp32", [f"{short}; fp32 is kept", *notes]
+    if wish.min_speedup is not None:
+        raise GateError(f"{short}")
+    return "int8", [f"{short}; fp32 may serve better here", *notes]
+
+
+def _golden(file: bytes, manifest: Manifest) -> Golden:
     """What this file answers on generated inputs, so that a device without torch can check itself."""
     faces = contract.golden_faces(GOLDEN_SEED, manifest.size)
     logits = open_session(file).run([contract.LOGITS], {contract.INPUT: faces})[0]

@@ -1,94 +1,200 @@
-"""The file in onnxruntime against the network in PyTorch, from the same pixels."""
+"""The file in onnxruntime against the network in PyTorch, from the same pixels, in every setting that is deployed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from fer_runtime.contract import LOGITS, PROBABILITIES, Manifest, golden_faces
+from fer_export.calibration import normalized
+from fer_export.locate import first_difference
+from fer_runtime.contract import INPUT, LOGITS, PROBABILITIES, Manifest, golden_faces
 from fer_runtime.errors import GateError
 from fer_runtime.session import open_session
-from fer_train.model import FerNet
 
-BOUND = 1e-4  # of max(1, |logit|): what float32 sums in another order may differ by
+# Largest |delta logit| over max(1, |logit|): what float32 sums in another order, and weights in half, may differ by.
+BOUNDS = {"fp32": 1e-4, "fp16": 2e-2}
 GENERATED_SEED = 7
+BATCH = 64
+ALONE = 64  # faces that are also run one by one
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a session runs. batch: faces a call."""
+
+    batch: int
+    threads: int
+    optimized: bool
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}, threads {self.threads}, graph optimization {'all' if self.optimized else 'off'}"
+
+
+DEPLOYED = Setting(1, 1, True)
+SETTINGS = [Setting(*each) for each in product((BATCH, 1), (1, 2), (True, False))]
+
+
+class ParityError(GateError):
+    """A file answers differently. output: its name; face, setting: the worst case; difference, bound: of
+    max(1, |expected|); layer: the first whose output differs, where that can be told.
+    """
+
+    def __init__(self, output: str, what: str, face: int, setting: str, difference: float, bound: float, layer: str):
+        self.output, self.face, self.setting = output, face, setting
+        self.difference, self.bound, self.layer = difference, bound, layer
+        where = f"; the first layer that differs is {layer!r}" if layer else ""
+        super().__init__(f"parity breached: {what} ({setting}){where}")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """faces: how many; worst: largest |delta logit|; worst_relative: largest |delta| / max(1, |logit|);
-    agreement: share with the same top-1; logits: float32 [faces, classes] of the file.
+    """faces: how many; worst: largest |delta logit|; worst_relative: largest |delta| over max(1, |logit|);
+    setting: where that was; agreement: share with the same top-1; logits: float32 [faces, classes] of the file.
     """
 
     faces: int
     worst: float
     worst_relative: float
+    setting: str
     agreement: float
     logits: NDArray[np.float32]
 
 
-def generated_faces(size: int) -> NDArray[np.uint8]:
-    """Inputs where no dataset is: 64 images of soft random shades; uint8 [64, 1, h, w]."""
-    return golden_faces(GENERATED_SEED, size, 64)
+def generated_faces(size: int, channels: int = 1) -> NDArray[np.uint8]:
+    """Inputs where no dataset is: 64 images of soft random shades; uint8 [64, channels, size, size]."""
+    grey = golden_faces(GENERATED_SEED, size, 64 * channels)
+    return grey.reshape(64, channels, size, size)
 
 
-def edge_faces(size: int) -> NDArray[np.uint8]:
-    """Black, white, a checkerboard and noise: uint8 [4, 1, h, w]. No face looks so, and no int8 range covers them."""
+def edge_faces(size: int, channels: int = 1) -> NDArray[np.uint8]:
+    """Black, white, a checkerboard and noise: uint8 [4, channels, size, size]. No face looks so, no range covers it."""
     board = np.indices((size, size)).sum(0) % 2 * 255
-    noise = np.random.RandomState(GENERATED_SEED).randint(0, 256, (size, size))
-    return np.stack([np.zeros_like(board), np.full_like(board, 255), board, noise])[:, None].astype(np.uint8)
+    noise = np.random.RandomState(GENERATED_SEED).randint(0, 256, (channels, size, size))
+    flat = [np.broadcast_to(image, (channels, size, size)) for image in (np.zeros_like(board), board * 0 + 255, board)]
+    return np.stack([*flat, noise]).astype(np.uint8)
 
 
-def reference(network: FerNet, manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """PyTorch's logits [n, classes] of the unfolded network.
+def reference(network: nn.Module, manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """PyTorch's logits [n, classes] of the unfolded network in eval mode, for uint8 [n, c, h, w].
 
-    It normalizes the pixels by itself, so that a mistake in the exported normalization shows.
+    The pixels are normalized here, so that a mistake in the exported normalization shows.
     """
-    faces = torch.from_numpy(((pixels.astype(np.float64) - manifest.mean) / manifest.std).astype(np.float32))
     with torch.no_grad():
-        return torch.cat([network(chunk) for chunk in faces.split(256)]).numpy()
+        chunks = np.array_split(pixels, max(1, len(pixels) // 256))
+        answers = [network(torch.from_numpy(normalized(chunk, manifest))) for chunk in chunks]
+    return torch.cat(answers).numpy()
+
+
+def answers(file: bytes, pixels: NDArray[np.uint8], setting: Setting) -> NDArray[np.float32]:
+    """The file's logits [n, classes] for uint8 [n, c, h, w]."""
+    session = open_session(file, setting.threads, setting.optimized)
+    chunks = [pixels[start : start + setting.batch] for start in range(0, len(pixels), setting.batch)]
+    return np.concatenate([session.run([LOGITS], {INPUT: chunk})[0] for chunk in chunks])
 
 
 def compare(file: bytes, expected: NDArray[np.float32], pixels: NDArray[np.uint8]) -> Comparison:
-    """Run the file on uint8 pixels [n, 1, h, w], in batches and one by one, against `expected` logits [n, classes]."""
-    session = open_session(file)
-    chunks = np.array_split(pixels, max(1, len(pixels) // 64))
-    found = np.concatenate([session.run([LOGITS], {"faces": chunk})[0] for chunk in chunks])
-    # Alone a face may take other kernels than in a batch: of the two answers, the worse one is kept.
-    alone = np.concatenate([session.run([LOGITS], {"faces": face[None]})[0] for face in pixels[:64]])
-    batched, expected_alone = found[: len(alone)], expected[: len(alone)]
-    worse = ~(np.abs(alone - expected_alone) <= np.abs(batched - expected_alone)) & ~np.isnan(batched)
-    found[: len(alone)] = np.where(worse, alone, batched)
-    delta = np.abs(found - expected)
-    return Comparison(
-        len(pixels),
-        float(delta.max()),
-        float((delta / np.maximum(1, np.abs(expected))).max()),
-        float((found.argmax(1) == expected.argmax(1)).mean()),
-        found,
+    """The file against `expected` logits [n, classes] for uint8 [n, c, h, w], without judging: for int8."""
+    return _comparison(answers(file, pixels, SETTINGS[0]), expected, SETTINGS[0])
+
+
+def prove(
+    file: bytes,
+    network: nn.Module,
+    manifest: Manifest,
+    pixels: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+) -> Comparison:
+    """The worst comparison over all SETTINGS, on `pixels` (uint8 [n, c, h, w]) and on edge inputs.
+
+    expected: PyTorch's logits [n, classes] for `pixels`. Raises ParityError for another name, shape or value than
+    PyTorch's, and for another top-1 where its margin is more than twice the bound.
+    """
+    _check_outputs(file, pixels, expected)
+    check_probabilities(file, pixels, manifest)
+    edges = edge_faces(manifest.size, pixels.shape[1])
+    expected_edges = reference(network, manifest, edges)
+    runs: list[Comparison] = []
+    for setting in SETTINGS:
+        few = slice(None) if setting.batch > 1 else slice(ALONE)
+        inputs = np.concatenate([edges, pixels[few]])
+        wanted = np.concatenate([expected_edges, expected[few]])
+        found = answers(file, inputs, setting)
+        _check_values(file, network, manifest, inputs, wanted, found, setting)
+        runs.append(_comparison(found[len(edges) :], expected[few], setting))
+    worst = max(runs, key=lambda run: run.worst_relative)
+    return replace(
+        runs[0], worst=max(run.worst for run in runs), worst_relative=worst.worst_relative, setting=worst.setting
     )
 
 
-def check(comparison: Comparison, expected: NDArray[np.float32]) -> None:
-    """The gate of an fp32 file. Raises GateError when a logit, or a top-1 whose margin is clear, differs."""
-    if not comparison.worst_relative <= BOUND:  # a NaN breaches too
-        delta = np.abs(comparison.logits - expected) / np.maximum(1, np.abs(expected))
-        face, label = np.unravel_index(np.nanargmax(np.where(np.isnan(delta), np.inf, delta)), delta.shape)
-        raise GateError(
-            f"parity breached: logit {label} of face {face} is {comparison.logits[face, label]:.6f} in onnxruntime and "
-            f"{expected[face, label]:.6f} in PyTorch, beyond {BOUND:g} of max(1, |logit|); no file was written"
-        )
-    ordered = np.sort(expected, axis=1)
-    clear = ordered[:, -1] - ordered[:, -2] > 2 * BOUND * np.maximum(1, np.abs(ordered[:, -1]))
-    flipped = clear & (comparison.logits.argmax(1) != expected.argmax(1))
-    if flipped.any():
-        raise GateError(f"parity breached: face {int(flipped.argmax())} has another top-1; no file was written")
-
-
 def check_probabilities(file: bytes, pixels: NDArray[np.uint8], manifest: Manifest) -> None:
-    """Raise GateError unless probabilities are the softmax of logits / temperature, to 1e-5."""
-    logits, found = open_session(file).run([LOGITS, PROBABILITIES], {"faces": pixels[:64]})
-    expected = torch.softmax(torch.from_numpy(logits) / manifest.temperature, 1).numpy()
-    if not np.abs(found - expected).max() <= 1e-5:
-        raise GateError("the file's probabilities are not the softmax of its logits; no file was written")
+    """Raise ParityError unless probabilities are the softmax of logits / temperature, to 1e-5."""
+    logits, found = open_session(file).run([LOGITS, PROBABILITIES], {INPUT: pixels[:ALONE]})
+    wanted = torch.softmax(torch.from_numpy(logits) / manifest.temperature, 1).numpy()
+    off = np.abs(found - wanted).max(1)
+    if not off.max() <= 1e-5:
+        face = int(np.nanargmax(np.where(np.isnan(off), np.inf, off)))
+        what = f"probabilities of face {face} are not the softmax of its logits over {manifest.temperature:g}"
+        raise ParityError(PROBABILITIES, what, face, str(DEPLOYED), float(off[face]), 1e-5, "")
+
+
+def disagreements(
+    expected: NDArray[np.float32], found: NDArray[np.float32], labels: tuple[str, ...]
+) -> list[tuple[str, str, int]]:
+    """(PyTorch's answer, the file's answer, faces) for every pair of different answers, the most frequent first."""
+    pairs = np.stack([expected.argmax(1), found.argmax(1)], 1)
+    kinds, counts = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
+    rows = [(labels[a], labels[b], int(n)) for (a, b), n in zip(kinds.tolist(), counts, strict=True)]
+    return sorted(rows, key=lambda row: -row[2])
+
+
+def _comparison(found: NDArray[np.float32], expected: NDArray[np.float32], setting: Setting) -> Comparison:
+    delta = np.abs(found - expected)
+    relative = float((delta / np.maximum(1, np.abs(expected))).max())
+    agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+    return Comparison(len(found), float(delta.max()), relative, str(setting), agreement, found)
+
+
+def _check_outputs(file: bytes, pixels: NDArray[np.uint8], expected: NDArray[np.float32]) -> None:
+    """Names, then shapes."""
+    session = open_session(file)
+    names = [output.name for output in session.get_outputs()]
+    if names != [LOGITS, PROBABILITIES]:
+        what = f"the outputs are {', '.join(names)}, expected {LOGITS} and {PROBABILITIES}"
+        raise ParityError(names[0] if names else "", what, 0, str(DEPLOYED), float("nan"), 0, "")
+    for name, found in zip(names, session.run(names, {INPUT: pixels[:2]}), strict=True):
+        if found.shape != expected[:2].shape:
+            what = f"{name} has shape {list(found.shape)}, expected {list(expected[:2].shape)}"
+            raise ParityError(name, what, 0, str(DEPLOYED), float("nan"), 0, "")
+
+
+def _check_values(
+    file: bytes,
+    network: nn.Module,
+    manifest: Manifest,
+    pixels: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    found: NDArray[np.float32],
+    setting: Setting,
+) -> None:
+    """On a breach raise ParityError with the worst face, the class, and the layer it comes from."""
+    bound = BOUNDS[manifest.precision]
+    scale = np.maximum(1, np.abs(expected))
+    delta = np.abs(found - expected) / scale
+    delta = np.where(np.isnan(delta), np.inf, delta)  # a NaN breaches too
+    face, label = (int(i) for i in np.unravel_index(delta.argmax(), delta.shape))
+    ordered = np.sort(expected, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 2 * bound * np.maximum(1, np.abs(ordered[:, -1]))
+    flipped = clear & (found.argmax(1) != expected.argmax(1))
+    if delta[face, label] <= bound and not flipped.any():
+        return
+    face = face if delta[face, label] > bound else int(flipped.argmax())
+    layer = first_difference(file, network, manifest, pixels[face], bound)
+    what = (
+        f"logit {manifest.labels[label]!r} of face {face} is {found[face, label]:.6f} in onnxruntime and "
+        f"{expected[face, label]:.6f} in PyTorch, beyond {bound:g} of max(1, |logit|)"
+    )
+    raise ParityError(LOGITS, what, face, str(setting), float(delta[face, label]), bound, layer)

@@ -41,7 +41,7 @@ class Manifest:
 
     labels: in the order of the logits; size: input side in pixels; colour: "grey"; mean, std: of the pixel values,
     applied inside the graph; temperature: divides the logits before softmax; architecture: what rebuilds the network;
-    parameters, macs: counts for one face; precision: "fp32" or "int8"; quantization: its recipe, empty for fp32;
+    parameters, macs: counts for one face; precision: "fp32", "fp16" or "int8"; quantization: int8's recipe;
     checkpoint: SHA-256 of the .pt file; data: fingerprint of the dataset; measured: accuracies, each with split and n.
     """
 
@@ -117,7 +117,7 @@ def _wrong(manifest: Manifest) -> str | None:
         "temperature": _number(manifest.temperature) and 0.01 <= manifest.temperature <= 100,
         "framing": all(_number(value) and abs(value) <= 10 for value in asdict(framing).values())
         and framing.height > 0.05,
-        "precision": manifest.precision in ("fp32", "int8"),
+        "precision": manifest.precision in ("fp32", "fp16", "int8"),
         "parameters": isinstance(manifest.parameters, int) and manifest.parameters >= 0,
         "macs": isinstance(manifest.macs, int) and manifest.macs >= 0,
         "checkpoint": isinstance(manifest.checkpoint, str),

@@ -17,12 +17,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises FerError when the folder does not exist or cannot be written.
     """
     path = path.resolve()  # a link stays one, and its target is written
-    if path.exists() and not path.is_file():
-        raise FerError(f"{path} is a folder or a device: expected the name of a file to write")
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    except OSError as error:
-        raise FerError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    handle, name = _beside(path)
     os.close(handle)
     beside = Path(name)
     try:
@@ -36,6 +31,23 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise FerError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Raise FerError now, instead of after the work, where `written_whole(path)` cannot begin."""
+    handle, name = _beside(path.resolve())
+    os.close(handle)
+    Path(name).unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> tuple[int, str]:
+    """An open, empty file in `path`'s folder: handle and name. Raises FerError."""
+    if path.exists() and not path.is_file():
+        raise FerError(f"{path} is a folder or a device: expected the name of a file to write")
+    try:
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise FerError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
 def refuse_same(outputs: Sequence[str | Path | None], inputs: Sequence[str | Path | None]) -> None:
