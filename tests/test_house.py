@@ -28,6 +28,7 @@ COMMANDS = [
     ["fer-train", "evaluate"],
     ["fer-train", "audit"],
     ["fer-export"],
+    ["fer-verify"],
     ["fer-run"],
     ["fer-bench"],
 ]
@@ -72,6 +73,7 @@ def test_the_wheel_holds_the_packages_and_the_default_model(tmp_path: Path) -> N
         "fer-export",
         "fer-run",
         "fer-train",
+        "fer-verify",
     ]
     assert wheel.stat().st_size < 4 * 2**20
 
@@ -92,7 +94,7 @@ def test_help_has_an_example_and_needs_nothing_heavy(command: Run, words: list[s
     assert not imported & {"torch", "onnx", "onnxruntime", "cv2", "numpy", "matplotlib", "rich"}
 
 
-@pytest.mark.parametrize("name", ["fer-train", "fer-export", "fer-run", "fer-bench"])
+@pytest.mark.parametrize("name", ["fer-train", "fer-export", "fer-verify", "fer-run", "fer-bench"])
 def test_version(command: Run, name: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert version in command(name, "--version").stdout

@@ -7,7 +7,7 @@ never returns from others (a loop of 2^60 turns). What it takes for that has no 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MOST_FIELDS = 2_000_000  # our networks have some thousands; a file of nothing but fields would take minutes
+MOST_FIELDS = 500_000  # our networks have some thousands; a file of nothing but fields would take minutes
 DEFAULT_DOMAINS = ("", "ai.onnx")  # both name the standard operators
 
 # Protobuf knows a field by its number: (message, field) of onnx.proto.

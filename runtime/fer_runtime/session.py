@@ -16,6 +16,8 @@ from fer_runtime.errors import FerError
 NOWHERE = "/nonexistent/"
 LARGEST_MODEL = 256 * 2**20  # bytes
 
+ort.set_default_logger_severity(4)  # its errors come back as exceptions; a session's own severity does not cover all
+
 
 def open_session(model: bytes, threads: int = 1, optimized: bool = True) -> ort.InferenceSession:
     """A CPU session on a model's bytes; `optimized` False runs the graph node by node as the file has it.
@@ -47,10 +49,10 @@ class Classifier:
     Attributes: manifest (the model's facts), labels (in the order of the outputs), size (input side in pixels).
     """
 
-    def __init__(self, model: Path | None = None, threads: int = 1) -> None:
+    def __init__(self, model: Path | None = None, threads: int = 1, optimized: bool = True) -> None:
         """Open `model`, or the package's own. Raises FerError unless it is a file of our contract."""
         path = self._path = model or default_model()
-        self._session = _open(path, threads)
+        self._session = open_file(path, threads, optimized)
         try:
             self.manifest: Manifest = _manifest(self._session, path)
             _check_signature(self._session, self.manifest, path)
@@ -85,19 +87,25 @@ class Classifier:
         return found
 
 
-def _open(path: Path, threads: int) -> ort.InferenceSession:
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file. Raises FerError for what is no file, cannot be read or is too large."""
     try:
         if not path.is_file():
             raise FerError(f"{path} is not a file: expected an ONNX model that fer-export wrote")
         if path.stat().st_size > LARGEST_MODEL:
             raise FerError(f"{path} is larger than {LARGEST_MODEL >> 20} MiB: expected a small ONNX model")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
+
+
+def open_file(path: Path, threads: int = 1, optimized: bool = True) -> ort.InferenceSession:
+    """A CPU session on a file, as `open_session` on bytes. Raises FerError for what is no model or not safe to open."""
+    data = read_model(path)
     _refuse_foreign(data, path)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # on some errors onnxruntime prints them there, and tries again
-            return open_session(data, threads)
+            return open_session(data, threads, optimized)
     except Exception as error:  # onnxruntime has no common base class for its errors
         reason = _first_line(error)
         raise FerError(f"{path} is not an ONNX model that onnxruntime {ort.__version__} can open ({reason})") from error
