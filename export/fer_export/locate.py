@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from fer_export.calibration import normalized
 from fer_export.graph import NORMALIZED
-from fer_runtime.contract import INPUT, Manifest
+from fer_runtime.contract import INPUT, LOGITS, Manifest
 from fer_runtime.session import open_session
 
 
@@ -21,7 +21,7 @@ def first_difference(file: bytes, network: nn.Module, manifest: Manifest, face: 
     modules = dict(network.named_modules())
     model = onnx.load_from_string(file)
     made = [output for node in model.graph.node for output in node.output]
-    names: list[str] = [name for name in made if name == NORMALIZED or name in modules]
+    names: list[str] = [name for name in made if name in (NORMALIZED, LOGITS) or name in modules]
     present = {output.name for output in model.graph.output}
     model.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in present
@@ -58,7 +58,7 @@ def _module_outputs(
         if name in modules:
             watch(name)
     with torch.no_grad():
-        network(torch.from_numpy(inputs))
+        seen[LOGITS] = network(torch.from_numpy(inputs)).numpy()
     for handle in handles:
         handle.remove()
     return seen

@@ -113,7 +113,6 @@ def prove(
     PyTorch's, and for another top-1 where its margin is more than twice the bound.
     """
     _check_outputs(file, pixels, expected)
-    check_probabilities(file, pixels, manifest)
     edges = edge_faces(manifest.size, pixels.shape[1])
     expected_edges = reference(network, manifest, edges)
     runs: list[Comparison] = []
@@ -124,6 +123,7 @@ def prove(
         found = answers(file, inputs, setting)
         _check_values(file, network, manifest, inputs, wanted, found, setting)
         runs.append(_comparison(found[len(edges) :], expected[few], setting))
+    check_probabilities(file, pixels, manifest)
     worst = max(runs, key=lambda run: run.worst_relative)
     return replace(
         runs[0], worst=max(run.worst for run in runs), worst_relative=worst.worst_relative, setting=worst.setting
