@@ -25,9 +25,8 @@ def test_any_network_of_ours_is_exported_as_it_answers(shape: Architecture, seed
     torch.manual_seed(seed)
     network = FerNet(shape).eval()
     for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
-        torch.nn.init.uniform_(norm.running_mean, -1, 1)
-        torch.nn.init.uniform_(norm.running_var, 0.3, 3)
-        torch.nn.init.uniform_(norm.weight, -1.5, 1.5)
+        for name, low, high in (("running_mean", -1.0, 1.0), ("running_var", 0.3, 3.0), ("weight", -1.5, 1.5)):
+            torch.nn.init.uniform_(norm.get_buffer(name) if "running" in name else norm.weight, low, high)
     manifest = Manifest(
         tuple(f"class {i}" for i in range(shape.classes)), shape.size, mean, std, {}, parameters(network), macs(network)
     )

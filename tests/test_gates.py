@@ -22,7 +22,7 @@ from fer_runtime.contract import LOGITS, Manifest, parse
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.session import Classifier
 from fer_train import checkpoint
-from fer_train.model import FerNet
+from fer_train.model import FerNet, folded
 
 Fault = Callable[[onnx.ModelProto], onnx.ModelProto]
 OLD = "what stood here"
@@ -118,7 +118,6 @@ def test_batch_norms_of_a_network_left_in_train_mode_are_found(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They divide by their own batch's spread, here that of the exporter's example."""
-    folded = graph.folded
 
     def left_in_train_mode(network: FerNet) -> FerNet:
         trained = copy.deepcopy(network).train()
