@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer_export import calibration, graph, half, parity, quantize, rounding
+from fer_export.foreign import Source
 from fer_runtime.contract import Manifest
 from fer_runtime.dataset import Faces
 from fer_train.model import Architecture, FerNet, Stage, macs, parameters
@@ -30,7 +31,7 @@ def test_any_network_of_ours_is_exported_as_it_answers(shape: Architecture, seed
     manifest = Manifest(
         tuple(f"class {i}" for i in range(shape.classes)), shape.size, mean, std, {}, parameters(network), macs(network)
     )
-    core = graph.core(network)
+    core = graph.core(Source(network, manifest, {}, ""))
     pixels = parity.generated_faces(shape.size)
     expected = parity.reference(network, manifest, pixels)
 
@@ -43,7 +44,7 @@ def test_any_network_of_ours_is_exported_as_it_answers(shape: Architecture, seed
         assert comparison.worst_relative <= parity.BOUNDS[precision]
 
     faces = Faces(pixels, np.zeros(len(pixels), np.int64), tuple(map(str, range(len(pixels)))))
-    core = graph.core(network)
+    core = graph.core(Source(network, manifest, {}, ""))
     ranges = calibration.ranges(core, faces, manifest)["minmax"]
     errors = []
     for inputs in (None, calibration.normalized(pixels, manifest)):

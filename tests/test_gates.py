@@ -88,7 +88,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, message: str, layer: str
 ) -> None:
     core = graph.core
-    monkeypatch.setattr(graph, "core", lambda network: fault(core(network)))
+    monkeypatch.setattr(graph, "core", lambda source: fault(core(source)))
     with pytest.raises(ParityError) as raised:
         export(tmp_path / "model.onnx", trained / "model.pt")
     error = raised.value

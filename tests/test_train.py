@@ -56,7 +56,7 @@ def test_framing_is_measured_where_the_detector_finds_faces() -> None:
     true = Framing(0.5, 0.55, 0.9)
     photo = render(50)
     box = RetinaFace()(photo)[0].box
-    faces = np.stack([crop(photo, box, true, 48)] * 8)[:, None]
+    faces = np.stack([crop(photo, box, true, 48)] * 8)
     found = framing(Faces(faces, np.zeros(8, np.int64), tuple("abcdefgh")))
     assert found is not None
     assert found.centre_x == pytest.approx(true.centre_x, abs=0.05)

@@ -13,8 +13,9 @@ def faces_for(classifiers: list[Classifier], path: Path) -> tuple[str, list[Face
 
     Raises FerError for bad data or a class that a classifier does not know.
     """
-    by_size = {size: dataset.load(path, size) for size in {classifier.size for classifier in classifiers}}
-    aligned = [by_size[classifier.size].aligned(classifier.labels) for classifier in classifiers]
+    kinds = [(classifier.size, classifier.manifest.colour) for classifier in classifiers]
+    by_kind = {(size, colour): dataset.load(path, size, colour=colour) for size, colour in set(kinds)}
+    aligned = [by_kind[kind].aligned(each.labels) for kind, each in zip(kinds, classifiers, strict=True)]
     return aligned[0].held_out()[0], [data.held_out()[1] for data in aligned], aligned[0].notes
 
 

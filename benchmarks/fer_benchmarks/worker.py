@@ -22,7 +22,7 @@ def main() -> None:
     classifier = Classifier(Path(sys.argv[1]), int(sys.argv[2]))
     load_ms = (time.perf_counter() - start) * 1e3
     side = classifier.size
-    faces = np.random.RandomState(0).randint(0, 256, (64, 1, 1, side, side)).astype(np.uint8)
+    faces = np.random.RandomState(0).randint(0, 256, (64, 1, classifier.manifest.channels, side, side)).astype(np.uint8)
     start = time.perf_counter()
     classifier(faces[0])
     first_ms = (time.perf_counter() - start) * 1e3

@@ -110,8 +110,8 @@ def search(
         trials.append(best)
     if not best.fits(max_drop):
         raise GateError(
-            f"int8 loses too much, even with {len(best.nodes)} nodes back in fp32: {100 * best.drop:.2f} points (at most "
-            f"{100 * max_drop:g}), {best.agreement:.2%} same answers (at least {AGREEMENT:.0%})"
+            f"int8 loses too much, even with {len(best.nodes)} nodes back in fp32: {100 * best.drop:.2f} points (at "
+            f"most {100 * max_drop:g}), {best.agreement:.2%} same answers (at least {AGREEMENT:.0%})"
         )
     return Search((*(each for each in trials if each is not best), best), tuple(harms))
 

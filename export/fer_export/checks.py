@@ -67,7 +67,7 @@ def of_golden(path: Path, manifest: Manifest) -> list[Check]:
     expected = _golden_logits(manifest.golden, len(manifest.labels))
     if manifest.golden is None or expected is None:
         return [Check("golden answers", "none that can be read", f"logits of 1 to {MOST_GOLDEN} inputs", False)]
-    faces = contract.golden_faces(manifest.golden.seed, manifest.size, len(expected))
+    faces = contract.golden_faces(manifest.golden.seed, manifest.size, len(expected), manifest.channels)
     bound = min(manifest.golden.tolerance, WIDEST_TOLERANCE)
     checks = []
     for threads, optimized in SETTINGS:

@@ -13,6 +13,7 @@ from fer_runtime.console import run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fer_runtime.contract import Manifest
     from fer_runtime.dataset import Dataset, Faces
 
 FILE = click.Path(path_type=Path)
@@ -46,6 +47,13 @@ SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
     help="Refuse an int8 that is not so many times as fast as fp32 here.  [default: warn under 1.1]",
 )  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="When timing.")
+@click.option("--arch", metavar="FILE:CLASS", help="For bare weights (a state_dict): what makes their network.")
+@click.option("--labels", metavar="A,B,...", help="Classes of a foreign network's outputs.  [default: --data's]")
+@click.option("--size", type=click.IntRange(8, 512), metavar="PIXELS", help="Side of its input.  [default: 48]")
+@click.option("--mean", metavar="X[,Y,Z]", help="Its Normalize's mean, of pixels of 0..1, or of 0..255.  [default: 0]")
+@click.option("--std", metavar="X[,Y,Z]", help="Its Normalize's deviation, likewise.  [default: 1, ToTensor alone]")
+@click.option("--colour", type=click.Choice(["grey", "rgb"]), help="Of its input.  [default: its first layer's]")
+@click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network, which runs code from the file.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report as JSON too.")
 @click.version_option(package_name="fer-edge")
 def cli(
@@ -57,25 +65,37 @@ def cli(
     max_drop: float,
     min_speedup: float | None,
     threads: int,
+    arch: str | None,
+    labels: str | None,
+    size: int | None,
+    mean: str | None,
+    std: str | None,
+    colour: str | None,
+    unsafe_pickle: bool,
     json_file: Path | None,
 ) -> None:
-    """Write MODEL, a model.pt of fer-train fit, as ONNX, and hold it against PyTorch's own outputs.
+    """Write MODEL as ONNX, and hold it against PyTorch's own outputs.
+
+    MODEL is a model.pt of fer-train fit, a torch.export program (.pt2), or a state_dict with --arch and --labels.
 
     The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. When a gate
     is breached no file is written, and the exit code is 3: a logit that differs from PyTorch's by more than 1e-4 of
     max(1, |logit|) (fp16: 2e-2), an int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
     from fer_export.convert import Wish, convert
+    from fer_export.foreign import Given
+    from fer_export.load import load
     from fer_export.report import plain, show
     from fer_runtime.errors import GateError
     from fer_runtime.files import check_place, refuse_same, write_text, written_whole
-    from fer_train import checkpoint
 
-    source = checkpoint.load(model)
-    manifest = source.manifest
-    labelled = _read(data, manifest.size).aligned(manifest.labels) if data else None
-    calibrated_on = _calibrated_on(_read(calibration, manifest.size) if calibration else None, labelled)
-    for note in labelled.notes if labelled else ():
+    given = Given(
+        arch, _names(labels), size, _numbers("--mean", mean), _numbers("--std", std), colour, unsafe_pickle, data
+    )
+    source = load(model, given)
+    labelled = _read(data, source.manifest).aligned(source.manifest.labels) if data else None
+    calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
+    for note in (*source.notes, *(labelled.notes if labelled else ())):
         click.echo(f"note: {note}", err=True)
     wish = Wish(precision, max_drop / 100, min_speedup, threads)
     places = {name: _place(out, model, name) for name in (("fp32", "int8") if precision == "auto" else (precision,))}
@@ -98,8 +118,8 @@ def cli(
     show(report)
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)
-    size = f"{report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC a face"
-    click.echo(f"{places[exported.chosen]}: {exported.chosen}, {size}")
+    cost = f"{report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC a face"
+    click.echo(f"{places[exported.chosen]}: {exported.chosen}, {cost}")
 
 
 def _place(out: Path | None, model: Path, precision: str) -> Path:
@@ -110,11 +130,22 @@ def _place(out: Path | None, model: Path, precision: str) -> Path:
     return out / name if out.is_dir() else out
 
 
-def _read(path: Path, size: int) -> "Dataset":
-    """Raises FerError."""
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in text.split(",")) if text else ()
+    except ValueError as error:
+        raise click.UsageError(f"{option} is {text!r}: expected a number, or several with commas, as 0.5") from error
+
+
+def _read(path: Path, manifest: "Manifest") -> "Dataset":
+    """The faces, in the network's size and colour. Raises FerError."""
     from fer_runtime import dataset
 
-    return dataset.load(path, size)
+    return dataset.load(path, manifest.size, colour=manifest.colour)
 
 
 def _calibrated_on(calibration: "Dataset | None", labelled: "Dataset | None") -> "Faces | None":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_export import advice, budget, calibration, graph, half, parity, quantize, rounding, speed
 from fer_export.budget import Int8, Search
+from fer_export.foreign import Source
 from fer_export.parity import Comparison
 from fer_export.speed import Timing
 from fer_runtime import contract
@@ -19,7 +20,6 @@ from fer_runtime.dataset import Faces, stratified
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.metrics import Scores, score
 from fer_runtime.session import open_session
-from fer_train.checkpoint import Checkpoint
 from fer_train.ranges import RANGE_FACES
 
 GOLDEN_SEED = 48
@@ -77,7 +77,7 @@ class Exported:
 
 
 def convert(
-    source: Checkpoint, wish: Wish, calibrated_on: Faces | None, faces: Faces | None, say: Callable[[str], None]
+    source: Source, wish: Wish, calibrated_on: Faces | None, faces: Faces | None, say: Callable[[str], None]
 ) -> Exported:
     """Export `source` as `wish` says.
 
@@ -89,9 +89,9 @@ def convert(
     if wish.precision == "auto" and faces is None:
         raise FerError("--precision auto compares accuracies: give the labelled faces with --data DATA")
     say("exporting")
-    core = graph.core(source.network)
-    manifest = _described(source)
-    pixels = parity.generated_faces(manifest.size) if faces is None else faces.pixels
+    core = graph.core(source)
+    manifest = _described(source, core)
+    pixels = parity.generated_faces(manifest.size, manifest.channels) if faces is None else faces.pixels
     expected = parity.reference(source.network, manifest, pixels)
     candidates: dict[str, Candidate] = {}
     notes: list[str] = []
@@ -126,10 +126,16 @@ def convert(
     return Exported(chosen, candidates, timings, expected, scores, tuple(notes))
 
 
-def _described(source: Checkpoint) -> Manifest:
+def _described(source: Source, core: onnx.ModelProto) -> Manifest:
     versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
     versions["torch_export"] = str(torch.__version__)
-    return replace(source.manifest, checkpoint=source.digest, versions=source.manifest.versions | versions)
+    manifest = source.manifest
+    return replace(
+        manifest,
+        checkpoint=source.digest,
+        macs=manifest.macs or graph.macs(core),
+        versions=manifest.versions | versions,
+    )
 
 
 def _assembled(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
@@ -152,7 +158,7 @@ def _candidate(
 
 
 def _int8(
-    source: Checkpoint,
+    source: Source,
     core: onnx.ModelProto,
     manifest: Manifest,
     calibrated_on: Faces | None,
@@ -183,11 +189,11 @@ def _int8(
     return _candidate(_assembled(model, manifest), manifest, comparison, faces, search)
 
 
-def _parts(source: Checkpoint, core: onnx.ModelProto, manifest: Manifest, calibrated_on: Faces | None) -> Int8:
+def _parts(source: Source, core: onnx.ModelProto, manifest: Manifest, calibrated_on: Faces | None) -> Int8:
     """Raises FerError where there are neither ranges nor faces to measure them on."""
     if calibrated_on is None:
         if not source.ranges:
-            raise FerError("the checkpoint carries no activation ranges: give --calibration DATA for int8")
+            raise FerError("the network carries no activation ranges: give --calibration DATA for int8")
         return Int8(core, rounding.rounded(core, None), {"checkpoint": source.ranges}, manifest)
     few = stratified(calibrated_on, RANGE_FACES)
     rounded = rounding.rounded(core, calibration.normalized(few.pixels, manifest))
@@ -214,7 +220,7 @@ def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Tim
 
 def _golden(file: bytes, manifest: Manifest) -> Golden:
     """What this file answers on generated inputs, so that a device without torch can check itself."""
-    faces = contract.golden_faces(GOLDEN_SEED, manifest.size)
+    faces = contract.golden_faces(GOLDEN_SEED, manifest.size, channels=manifest.channels)
     logits = open_session(file).run([contract.LOGITS], {contract.INPUT: faces})[0]
     rows = tuple(tuple(row) for row in np.round(logits.astype(np.float64), 4).tolist())
     return Golden(GOLDEN_SEED, rows, GOLDEN_TOLERANCE[manifest.precision])

@@ -65,8 +65,7 @@ class Comparison:
 
 def generated_faces(size: int, channels: int = 1) -> NDArray[np.uint8]:
     """Inputs where no dataset is: 64 images of soft random shades; uint8 [64, channels, size, size]."""
-    grey = golden_faces(GENERATED_SEED, size, 64 * channels)
-    return grey.reshape(64, channels, size, size)
+    return golden_faces(GENERATED_SEED, size, 64, channels)
 
 
 def edge_faces(size: int, channels: int = 1) -> NDArray[np.uint8]:

@@ -31,8 +31,10 @@ def quantizable(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def stored(model: onnx.ModelProto) -> list[str]:
-    """The tensors that int8 inference stores, and needs ranges of."""
-    return [node.output[0] for node in quantizable(model)]
+    """The tensors that int8 inference stores or reads, and needs ranges of."""
+    constant = {tensor.name for tensor in model.graph.initializer} | {NORMALIZED, ""}
+    tensors = [name for node in quantizable(model) for name in (*node.input, node.output[0])]
+    return [name for name in dict.fromkeys(tensors) if name not in constant]
 
 
 def quantized(

@@ -94,7 +94,7 @@ def _labelled(path: Path, classifier: "Classifier") -> "tuple[Split, Faces]":
     """The split of the data to score on, labelled in the model's order. Raises FerError."""
     from fer_runtime import dataset
 
-    data = dataset.load(path, classifier.size).aligned(classifier.labels)
+    data = dataset.load(path, classifier.size, colour=classifier.manifest.colour).aligned(classifier.labels)
     for note in data.notes:
         click.echo(f"note: {note}", err=True)
     return data.held_out()

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
-from fer_runtime.framing import FER2013, Framing
+from fer_runtime.framing import CHANNELS, FER2013, Framing
 
 METADATA_KEY = "fer_edge"
 SCHEMA = 1
-INPUT = "faces"  # uint8 [batch, 1, size, size]
+INPUT = "faces"  # uint8 [batch, channels, size, size]
 LOGITS = "logits"  # float32 [batch, classes]
 PROBABILITIES = "probabilities"  # float32 [batch, classes]: softmax(logits / temperature)
 
@@ -39,16 +39,17 @@ class Golden:
 class Manifest:
     """One model's facts.
 
-    labels: in the order of the logits; size: input side in pixels; colour: "grey"; mean, std: of the pixel values,
-    applied inside the graph; temperature: divides the logits before softmax; architecture: what rebuilds the network;
-    parameters, macs: counts for one face; precision: "fp32", "fp16" or "int8"; quantization: int8's recipe;
+    labels: in the order of the logits; size: input side in pixels; colour: "grey" or "rgb"; mean, std: of the pixel
+    values 0..255, or of each channel's, applied inside the graph; temperature: divides the logits before softmax;
+    architecture: what rebuilds the network; parameters, macs: counts for one face; precision: "fp32", "fp16" or
+    "int8"; quantization: int8's recipe;
     checkpoint: SHA-256 of the .pt file; data: fingerprint of the dataset; measured: accuracies, each with split and n.
     """
 
     labels: tuple[str, ...]
     size: int
-    mean: float
-    std: float
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
     architecture: dict[str, Any]
     parameters: int
     macs: int
@@ -64,6 +65,11 @@ class Manifest:
     licences: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     golden: Golden | None = None
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return CHANNELS[self.colour]
 
     def to_json(self) -> str:
         """The manifest as JSON; equal manifests give equal text."""
@@ -88,6 +94,8 @@ def from_dict(plain: Mapping[str, Any], origin: str) -> Manifest:
     try:
         facts: dict[str, Any] = {key: value for key, value in plain.items() if key in known}
         facts["labels"] = tuple(facts["labels"])
+        for name in ("mean", "std"):
+            facts[name] = tuple(facts[name]) if isinstance(facts[name], list) else facts[name]
         facts["framing"] = Framing(**facts["framing"])
         facts["measured"] = tuple(facts["measured"])
         if facts.get("golden"):
@@ -111,9 +119,9 @@ def _wrong(manifest: Manifest) -> str | None:
         and all(isinstance(label, str) and label for label in labels)
         and len(set(labels)) == len(labels),
         "size": isinstance(manifest.size, int) and 8 <= manifest.size <= 512,
-        "colour": manifest.colour == "grey",
-        "mean": _number(manifest.mean) and 0 <= manifest.mean <= 255,
-        "std": _number(manifest.std) and 0.01 <= manifest.std <= 1000,
+        "colour": manifest.colour in CHANNELS,
+        "mean": _each(manifest, manifest.mean, 0, 255),
+        "std": _each(manifest, manifest.std, 0.01, 1000),
         "temperature": _number(manifest.temperature) and 0.01 <= manifest.temperature <= 100,
         "framing": all(_number(value) and abs(value) <= 10 for value in asdict(framing).values())
         and framing.height > 0.05,
@@ -134,15 +142,22 @@ def _wrong(manifest: Manifest) -> str | None:
     return next((name for name, fine in checks.items() if not fine), None)
 
 
+def _each(manifest: Manifest, values: object, low: float, high: float) -> bool:
+    """Whether this is one number within bounds, or one for each channel."""
+    listed = values if isinstance(values, tuple) else (values,)
+    fits = len(listed) == 1 or (manifest.colour in CHANNELS and len(listed) == manifest.channels)
+    return fits and all(_number(value) and low <= value <= high for value in listed)
+
+
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) < 1e9  # false for NaN too
 
 
-def golden_faces(seed: int, size: int, count: int = 4) -> NDArray[np.uint8]:
-    """Generated inputs, uint8 [count, 1, size, size]: soft random shades, as faces have; the same bytes everywhere."""
+def golden_faces(seed: int, size: int, count: int = 4, channels: int = 1) -> NDArray[np.uint8]:
+    """Generated inputs, uint8 [count, channels, size, size]: soft random shades, as faces have; the same everywhere."""
     rng = np.random.RandomState(seed)  # its streams never change, unlike those of default_rng
     patch = -(-size // 6) + 1
-    shades = rng.randint(0, 256, (count, 1, 6, 6)).repeat(patch, 2).repeat(patch, 3)
+    shades = rng.randint(0, 256, (count, channels, 6, 6)).repeat(patch, 2).repeat(patch, 3)
     for axis in (2, 3):  # a running mean softens the edges of the patches; whole numbers, so nothing rounds differently
         shades = np.stack([np.roll(shades, shift, axis) for shift in range(patch)]).sum(0) // patch
     return shades[:, :, :size, :size].astype(np.uint8)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fer_runtime import listing
 from fer_runtime.errors import FerError
-from fer_runtime.framing import to_face
+from fer_runtime.framing import CHANNELS, to_face
 from fer_runtime.listing import SPLITS, Entry, Split
 
 CARVED = 0.1  # share of train that becomes validation where the data has none
@@ -26,7 +26,7 @@ CARVED = 0.1  # share of train that becomes validation where the data has none
 class Faces:
     """One split.
 
-    pixels: uint8 [n, 1, size, size]; labels: int64 [n], indices into the dataset's classes;
+    pixels: uint8 [n, channels, size, size]; labels: int64 [n], indices into the dataset's classes;
     names: n strings `folder/class/file`, the folder as the data has it (FER2013's PublicTest stands in test);
     spool: the folder in which pixels are mapped from a file, None for pixels in memory.
     """
@@ -88,8 +88,8 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = None) -> Dataset:
-    """Read an ImageFolder, a zip of one, or Kaggle's fer2013.csv; each face becomes grey and `size` x `size`.
+def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = None, colour: str = "grey") -> Dataset:
+    """Read an ImageFolder, a zip of one, or Kaggle's fer2013.csv; each face becomes `size` x `size`, "grey" or "rgb".
 
     Layouts: `train/<class>/*`, `test/<class>/*` (and `valid/`), or `<class>/*` alone. In `test/`, FER2013's file names
     decide: `PublicTest_*` is validation, `PrivateTest_*` is test. With `carve`, data without a validation split gets
@@ -99,7 +99,7 @@ def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = N
     """
     with listing.opened(path) as entries:
         classes = tuple(sorted({entry.label for entry in entries}))  # ImageFolder's order
-        splits, notes = _decoded(entries, classes, size, spool)
+        splits, notes = _decoded(entries, classes, (size, colour), spool)
     if not splits:
         raise FerError(f"no image in {path} can be decoded (first: {entries[0].path}): is it complete?")
     if carve and "train" in splits and "valid" not in splits:
@@ -142,30 +142,31 @@ def stratified(faces: Faces, count: int) -> Faces:
 
 
 def _decoded(
-    entries: list[Entry], classes: tuple[str, ...], size: int, spool: Path | None
+    entries: list[Entry], classes: tuple[str, ...], kind: tuple[int, str], spool: Path | None
 ) -> tuple[dict[Split, Faces], list[str]]:
     """The splits that are there, and what to tell of images that are broken or had to be converted."""
-    _check_memory(len(entries) * size * size, spool)
+    size, colour = kind
+    _check_memory(len(entries) * CHANNELS[colour] * size * size, spool)
     splits: dict[Split, Faces] = {}
     broken: list[str] = []
     converted = 0
     for split in SPLITS:
         here = [entry for entry in entries if entry.split == split]
-        pixels = _room((len(here), 1, size, size), spool)
+        pixels = _room((len(here), CHANNELS[colour], size, size), spool)
         kept: list[Entry] = []
         for entry in here:
             image = _image(entry)
             if image is None:
                 broken.append(str(entry.path))
                 continue
-            converted += image.shape != (size, size)
-            pixels[len(kept), 0] = to_face(image, size)
+            converted += image.shape != ((size, size) if colour == "grey" else (size, size, 3))
+            pixels[len(kept)] = to_face(image, size, colour)
             kept.append(entry)
         if kept:
             labels = np.array([classes.index(entry.label) for entry in kept], np.int64)
             splits[split] = Faces(pixels[: len(kept)], labels, tuple(entry.name for entry in kept), spool)
     notes = [f"{len(broken)} images cannot be decoded and were left out (first: {broken[0]})"] if broken else []
-    notes += [f"{converted} images were not {size}x{size} grey and were converted"] if converted else []
+    notes += [f"{converted} images were not {size}x{size} {colour} and were converted"] if converted else []
     return splits, notes
 
 

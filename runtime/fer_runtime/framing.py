@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+CHANNELS = {"grey": 1, "rgb": 3}
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -32,8 +34,8 @@ def crop_square(box: Box, framing: Framing) -> tuple[float, float, float]:
     return x + width / 2 - framing.centre_x * side, y + height / 2 - framing.centre_y * side, side
 
 
-def crop(frame: NDArray[np.uint8], box: Box, framing: Framing, size: int) -> NDArray[np.uint8]:
-    """The face in `box` of a frame (uint8 BGR [h, w, 3] or grey [h, w]) as uint8 grey [size, size].
+def crop(frame: NDArray[np.uint8], box: Box, framing: Framing, size: int, colour: str = "grey") -> NDArray[np.uint8]:
+    """The face in `box` of a frame (uint8 BGR [h, w, 3] or grey [h, w]) as uint8 [channels, size, size].
 
     Parts of the crop outside the frame repeat the frame's edge.
     """
@@ -44,24 +46,31 @@ def crop(frame: NDArray[np.uint8], box: Box, framing: Framing, size: int) -> NDA
     x1, y1 = x0 + pixels, y0 + pixels
     inside = frame[max(0, y0) : max(0, min(height, y1)), max(0, x0) : max(0, min(width, x1))]
     if inside.size == 0:
-        return np.zeros((size, size), np.uint8)
+        return np.zeros((CHANNELS[colour], size, size), np.uint8)
     pads = (max(0, -y0), max(0, y1 - height), max(0, -x0), max(0, x1 - width))
     if any(pads):
         inside = cv2.copyMakeBorder(inside, *pads, cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
-    return to_face(inside, size)
+    return to_face(inside, size, colour)
 
 
-def to_face(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Any image (uint8 BGR [h, w, 3] or grey [h, w]), or its centre square if oblong, as uint8 grey [size, size]."""
+def to_face(image: NDArray[np.uint8], size: int, colour: str = "grey") -> NDArray[np.uint8]:
+    """Any image (uint8 BGR [h, w, 3] or grey [h, w]), or its centre square if oblong, as uint8 [channels, size, size].
+
+    colour: "grey", one channel, or "rgb", three in this order.
+    """
     height, width = image.shape[:2]
     if height != width:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         image = image[top : top + side, left : left + side]
-    if image.ndim == 3:
+    if colour == "grey" and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
-    if image.shape[0] == size:
-        return np.ascontiguousarray(image)
-    shrinking = image.shape[0] > size
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-    return resized.astype(np.uint8, copy=False)
+    if image.shape[0] != size:
+        shrinking = image.shape[0] > size
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR).astype(
+            np.uint8, copy=False
+        )
+    if colour == "grey":
+        return np.ascontiguousarray(image[None])
+    channels = image[:, :, ::-1].transpose(2, 0, 1) if image.ndim == 3 else np.stack([image] * 3)
+    return np.ascontiguousarray(channels)

@@ -35,8 +35,10 @@ class Loop:
         return Result(frame.index, frame.time, age_ms, faces, frame.name)
 
     def _faces(self, image: NDArray[np.uint8], detections: list[Detection]) -> Iterator[Face]:
-        framing, size = self._classifier.manifest.framing, self._classifier.size
-        crops = np.stack([crop(image, detection.box, framing, size) for detection in detections])[:, None]
+        manifest = self._classifier.manifest
+        crops = np.stack(
+            [crop(image, each.box, manifest.framing, manifest.size, manifest.colour) for each in detections]
+        )
         for detection, row in zip(detections, self._classifier(crops), strict=True):
             x, y, width, height = (round(value) for value in detection.box)
             probabilities = dict(zip(self._classifier.labels, row.tolist(), strict=True))

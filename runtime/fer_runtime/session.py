@@ -62,20 +62,20 @@ class Classifier:
         self.size = self.manifest.size
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """faces: uint8 [n, 1, size, size] -> probabilities: float32 [n, classes]."""
+        """faces: uint8 [n, channels, size, size] -> probabilities: float32 [n, classes]."""
         return self._run(contract.PROBABILITIES, faces)
 
     def logits(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """faces: uint8 [n, 1, size, size] -> logits: float32 [n, classes]."""
+        """faces: uint8 [n, channels, size, size] -> logits: float32 [n, classes]."""
         return self._run(contract.LOGITS, faces)
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """pixels: uint8 [n, 1, size, size], any number -> the likeliest class of each, int64 [n]."""
+        """pixels: uint8 [n, channels, size, size], any number -> the likeliest class of each, int64 [n]."""
         chunks = np.array_split(pixels, max(1, len(pixels) // 64))
         return np.concatenate([self.logits(chunk).argmax(1) for chunk in chunks])
 
     def _run(self, output: str, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One output for uint8 [n, 1, size, size]. Raises FerError when the graph fails or answers no number."""
+        """One output for uint8 [n, channels, size, size]. Raises FerError when the graph fails or answers no number."""
         try:
             found: NDArray[np.float32] = self._session.run([output], {contract.INPUT: faces})[0]
         except Exception as error:  # onnxruntime has no common base class for its errors
@@ -137,7 +137,7 @@ def _check_signature(session: ort.InferenceSession, manifest: Manifest, path: Pa
     inputs = {i.name: (i.type, list(i.shape[1:])) for i in session.get_inputs()}
     outputs = {o.name: (o.type, list(o.shape[1:])) for o in session.get_outputs()}
     classes = ("tensor(float)", [len(manifest.labels)])
-    expected_inputs = {contract.INPUT: ("tensor(uint8)", [1, manifest.size, manifest.size])}
+    expected_inputs = {contract.INPUT: ("tensor(uint8)", [manifest.channels, manifest.size, manifest.size])}
     expected_outputs = {contract.LOGITS: classes, contract.PROBABILITIES: classes}
     fixed = [i.shape[0] for i in session.get_inputs() if isinstance(i.shape[0], int)]
     if fixed:
