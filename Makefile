@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-compat lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -21,6 +21,10 @@ demo: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest
 
+# Our files on old and new versions of onnxruntime; DATA=fer2013.zip compares on its faces. Writes docs/export.md.
+test-compat: $(INSTALLED)
+	$(BIN)/python tests/compat.py $(DATA)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,4 +36,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist build/compat
