@@ -10,8 +10,6 @@ from fer_runtime.errors import FerError
 from fer_runtime.session import Classifier
 from fer_train.checkpoint import Checkpoint
 
-AGREEMENT = 0.98  # of int8's top-1 with PyTorch's, on real faces
-
 
 def of_checkpoint(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.uint8] | None) -> list[Check]:
     """Facts, then logits on `pixels` (uint8 [n, c, h, w]), or on generated faces."""
@@ -51,4 +49,4 @@ def _of_logits(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.ui
     same = float((found.argmax(1) == expected.argmax(1)).mean())
     if pixels is None:  # no face looks so: the ranges of int8 are not made for them
         return Check(name, f"{same:.1%} same top-1", "judged with --data only", True)
-    return Check(name, f"{same:.2%} same top-1", f"at least {AGREEMENT:.0%}", same >= AGREEMENT)
+    return Check(name, f"{same:.2%} same top-1", f"at least {parity.AGREEMENT:.0%}", same >= parity.AGREEMENT)

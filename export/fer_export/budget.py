@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from fer_export import sensitivity
+from fer_export.parity import AGREEMENT
 from fer_export.quantize import quantizable, quantized
 from fer_export.rounding import with_weights_of
 from fer_export.sensitivity import Harm
@@ -16,8 +17,6 @@ from fer_runtime.contract import Manifest
 from fer_runtime.dataset import Faces
 from fer_runtime.errors import GateError
 from fer_train.checkpoint import Ranges
-
-AGREEMENT = 0.98  # least share of faces with the same top-1 as PyTorch
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fer_runtime.session import open_session
 
 # Largest |delta logit| over max(1, |logit|): what float32 sums in another order, and weights in half, may differ by.
 BOUNDS = {"fp32": 1e-4, "fp16": 2e-2}
+AGREEMENT = 0.98  # least share of real faces with the same top-1, in int8
 GENERATED_SEED = 7
 BATCH = 64
 ALONE = 64  # faces that are also run one by one

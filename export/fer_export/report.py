@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fer_export import parity, speed
-from fer_export.budget import AGREEMENT, Search
+from fer_export.budget import Search
 from fer_export.convert import Candidate, Exported, Wish
 from fer_runtime import machine
 
@@ -23,7 +23,7 @@ def plain(exported: Exported, wish: Wish, compared_on: str, checkpoint_bytes: in
         "checkpoint_bytes": checkpoint_bytes,
         "torch": exported.scores.plain() if exported.scores else None,
         "files": files,
-        "limits": {"max_drop": wish.max_drop, "agreement": AGREEMENT, "min_speedup": wish.min_speedup},
+        "limits": {"max_drop": wish.max_drop, "agreement": parity.AGREEMENT, "min_speedup": wish.min_speedup},
         "int8_search": _search(exported.candidates["int8"].search) if "int8" in exported.candidates else None,
         "conditions": machine.describe() | {"threads": wish.threads, "batch": 1} if exported.timings else None,
         "int8_peak_share": _rounded(speed.peak_share(exported.timings, manifest.macs)),
@@ -117,7 +117,7 @@ def _search_table(report: dict[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table(
-        title=f"int8: at most {100 * report['limits']['max_drop']:g} points lost, {AGREEMENT:.0%} same answers"
+        title=f"int8: at most {100 * report['limits']['max_drop']:g} points lost, {parity.AGREEMENT:.0%} same answers"
     )
     table.add_column("ranges")
     table.add_column("back in fp32", overflow="fold")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fer_export.graph import IR, OPSET
+from fer_runtime.contract import INPUT, PROBABILITIES
 from fer_runtime.session import open_session
 
 ROUNDS = 30
@@ -34,17 +35,18 @@ def race(files: dict[str, bytes], face: NDArray[np.uint8], threads: int) -> dict
 
     face: uint8 [1, c, h, w]. With int8 among them a large int8 convolution runs along, as PEAK.
     """
-    feeds = {name: {"faces": face} for name in files}
+    feeds = {name: {INPUT: face} for name in files}
+    outputs = dict.fromkeys(files, PROBABILITIES)  # what the runtime asks for
     files = dict(files)
     if "int8" in files:
-        files[PEAK], feeds[PEAK] = _large_convolution()
-    sessions = {name: open_session(file, threads) for name, file in files.items()}
-    calls = {name: _calls(session, feeds[name]) for name, session in sessions.items()}
+        files[PEAK], feeds[PEAK], outputs[PEAK] = *_large_convolution(), "y"
+    timed = {name: _Timed(open_session(file, threads), outputs[name], feeds[name]) for name, file in files.items()}
+    calls = {name: each.calls() for name, each in timed.items()}
     rng = np.random.RandomState(0)
     times: dict[str, list[float]] = {name: [] for name in files}
     for _ in range(ROUNDS):
         for name in rng.permutation(list(files)):
-            times[name].append(_block(sessions[name], feeds[name], calls[name]))
+            times[name].append(timed[name].block(calls[name]))
     return {name: _timing(np.array(times[name]), np.array(times["fp32"])) for name in files}
 
 
@@ -55,20 +57,25 @@ def peak_share(timings: dict[str, Timing], macs: int) -> float | None:
     return (macs / timings["int8"].p50) / (PEAK_MACS / timings[PEAK].p50)
 
 
-def _calls(session: ort.InferenceSession, feed: dict[str, NDArray[np.uint8]]) -> int:
-    """How many calls fill a block, after a warm-up."""
-    _block(session, feed, 5)
-    return max(1, round(BLOCK_MS / _block(session, feed, 5)))
+@dataclass(frozen=True)
+class _Timed:
+    session: ort.InferenceSession
+    output: str
+    feed: dict[str, NDArray[np.uint8]]
 
+    def calls(self) -> int:
+        """How many calls fill a block, after a warm-up."""
+        self.block(5)
+        return max(1, round(BLOCK_MS / self.block(5)))
 
-def _block(session: ort.InferenceSession, feed: dict[str, NDArray[np.uint8]], calls: int) -> float:
-    """Median milliseconds of a call."""
-    took = []
-    for _ in range(calls):
-        begin = time.perf_counter_ns()
-        session.run(None, feed)
-        took.append(time.perf_counter_ns() - begin)
-    return float(np.median(took)) / 1e6
+    def block(self, calls: int) -> float:
+        """Median milliseconds of a call."""
+        took = []
+        for _ in range(calls):
+            begin = time.perf_counter_ns()
+            self.session.run([self.output], self.feed)
+            took.append(time.perf_counter_ns() - begin)
+        return float(np.median(took)) / 1e6
 
 
 def _timing(times: NDArray[np.float64], fp32: NDArray[np.float64]) -> Timing:
