@@ -15,9 +15,10 @@ import torch
 from onnx import helper, numpy_helper
 
 from fer_export import graph
-from fer_export.budget import paired_drop
+from fer_export.budget import DropError, paired_drop
 from fer_export.cli import cli
 from fer_export.parity import ParityError
+from fer_export.speed import SpeedError
 from fer_runtime.contract import LOGITS, Manifest, parse
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.session import Classifier
@@ -193,7 +194,7 @@ def test_calibration_on_nothing_but_dark_noise(
     out, report = tmp_path / "model.onnx", tmp_path / "report.json"
     arguments = ["--precision", "int8", "--data", judged_on, "--calibration", tmp_path / "noise", "--json", report]
     with pytest.raises(
-        GateError, match=r"int8 loses too much, even with \d+ nodes back in fp32: .* points \(at most 0.5\)"
+        DropError, match=r"int8 loses too much, even with \d+ nodes back in fp32: .* points \(at most 0.5\)"
     ):
         export(out, trained / "model.pt", *arguments)
     assert out.read_text() == OLD
@@ -204,7 +205,7 @@ def test_calibration_on_nothing_but_dark_noise(
 def test_an_int8_that_is_not_faster(trained: Path, judged_on: Path, tmp_path: Path) -> None:
     """No int8 is a thousand times faster: refused when asked for, passed over by auto."""
     slow = ["--data", judged_on, "--min-speedup", 1000]
-    with pytest.raises(GateError, match=r"int8 is \d+\.\d+ times as fast as fp32 on this CPU, less than 1000 times: "):
+    with pytest.raises(SpeedError, match=r"int8 is \d+\.\d+ times as fast as fp32 on this CPU, less than 1000 times: "):
         export(tmp_path / "model.onnx", trained / "model.pt", "--precision", "int8", *slow)
     assert (tmp_path / "model.onnx").read_text() == OLD
     export(tmp_path / "model.onnx", trained / "model.pt", "--precision", "auto", *slow, "--json", tmp_path / "r.json")

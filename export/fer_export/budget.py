@@ -19,6 +19,17 @@ from fer_runtime.errors import GateError
 from fer_train.checkpoint import Ranges
 
 
+class DropError(GateError):
+    """int8 cannot keep to the budget. trial: the last one, most of it back in fp32; max_drop: share of 1."""
+
+    def __init__(self, trial: "Trial", max_drop: float) -> None:
+        self.trial, self.max_drop = trial, max_drop
+        super().__init__(
+            f"int8 loses too much, even with {len(trial.nodes)} nodes back in fp32: {100 * trial.drop:.2f} points (at "
+            f"most {100 * max_drop:g}), {trial.agreement:.2%} same answers (at least {AGREEMENT:.0%})"
+        )
+
+
 @dataclass(frozen=True)
 class Trial:
     """One way of making int8, measured. calibration: its method; reverted: the sites put back to fp32, in order;
@@ -78,7 +89,7 @@ def search(
     """The first way of making int8 that loses at most `max_drop` (share of 1) and agrees often enough.
 
     expected: PyTorch's logits [n, classes] on `faces`; answer: an int8 network's logits on them.
-    Raises GateError when every layer had to go back to fp32.
+    Raises DropError when every layer would have to go back to fp32.
     """
 
     def trial(method: str, reverted: tuple[str, ...] = (), nodes: frozenset[str] = frozenset()) -> Trial:
@@ -108,10 +119,7 @@ def search(
         best = trial(best.calibration, (*best.reverted, f"{harm.site} ({harm.kind})"), nodes)
         trials.append(best)
     if not best.fits(max_drop):
-        raise GateError(
-            f"int8 loses too much, even with {len(best.nodes)} nodes back in fp32: {100 * best.drop:.2f} points (at "
-            f"most {100 * max_drop:g}), {best.agreement:.2%} same answers (at least {AGREEMENT:.0%})"
-        )
+        raise DropError(best, max_drop)
     return Search((*(each for each in trials if each is not best), best), tuple(harms))
 
 

@@ -13,7 +13,7 @@ from fer_export import advice, budget, calibration, graph, half, parity, quantiz
 from fer_export.budget import Int8, Search
 from fer_export.foreign import Source
 from fer_export.parity import Comparison
-from fer_export.speed import Timing
+from fer_export.speed import SpeedError, Timing
 from fer_runtime import contract
 from fer_runtime.contract import Golden, Manifest
 from fer_runtime.dataset import Faces, stratified
@@ -201,7 +201,7 @@ def _parts(source: Source, core: onnx.ModelProto, manifest: Manifest, calibrated
 
 
 def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Timing]) -> tuple[str, list[str]]:
-    """The precision to write, and why. Raises GateError where int8 must be faster than it is."""
+    """The precision to write, and why. Raises SpeedError where int8 must be faster than it is."""
     if "int8" not in candidates:
         return "fp32" if wish.precision == "auto" else wish.precision, []
     needed, ratio = wish.min_speedup or MIN_SPEEDUP, timings["int8"].ratio
@@ -209,12 +209,11 @@ def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Tim
     if ratio >= needed:
         return "int8", [f"int8 is {ratio:.2f} times as fast as fp32 on this CPU", *notes]
     int8 = candidates["int8"]
-    reasons = "; ".join(advice.why_slow(int8.manifest, int8.file))
-    short = f"int8 is {ratio:.2f} times as fast as fp32 on this CPU, less than {needed:g} times: {reasons}"
+    short = SpeedError(ratio, needed, advice.why_slow(int8.manifest, int8.file))
     if wish.precision == "auto":
         return "fp32", [f"{short}; fp32 is kept", *notes]
     if wish.min_speedup is not None:
-        raise GateError(f"{short}")
+        raise short
     return "int8", [f"{short}; fp32 may serve better here", *notes]
 
 

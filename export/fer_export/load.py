@@ -1,20 +1,17 @@
 """What fer-export takes: our checkpoints, torch.export programs, bare weights, and, if asked to, whole pickles."""
 
 import contextlib
-import io
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from fer_export import foreign
+from fer_export import archive, foreign
 from fer_export.foreign import Given, Source
 from fer_runtime.errors import FerError
 from fer_train import checkpoint
@@ -66,7 +63,7 @@ def _kind(path: Path) -> Kind:
         start = file.read(16)
     names = _members(path)
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
-        return Kind("program", code=tuple(_code_in_program(path)))
+        return Kind("program", code=tuple(archive.code_in(path)))
     if any("/code/" in name for name in names) and any(name.endswith("constants.pkl") for name in names):
         raise FerError(
             f"{path} is a TorchScript archive, which torch's exporter no longer takes: in Python, "
@@ -78,7 +75,7 @@ def _kind(path: Path) -> Kind:
         content = torch.load(path, map_location="cpu", weights_only=True)
         is_ours = isinstance(content, dict) and content.get("format") == checkpoint.FORMAT
         return Kind("ours" if is_ours else "weights", content)
-    code = _code_in(path)
+    code = archive.pickled_names(path)
     if code:
         return Kind("pickle", code=tuple(code))
     if start[8:9] == b"{":
@@ -95,30 +92,10 @@ def _kind(path: Path) -> Kind:
 
 def _members(path: Path) -> list[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+        with zipfile.ZipFile(path) as members:
+            return members.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return []
-
-
-def _code_in(file: Path | io.BytesIO) -> list[str]:
-    """The names that unpickling would import and call, but for those that torch holds to be safe."""
-    try:
-        found = get_unsafe_globals_in_checkpoint(file)
-    except Exception:  # noqa: BLE001 - a file that is no pickle of torch's raises almost anything
-        return []
-    return sorted(found, key=lambda name: (name.startswith("torch."), name))  # the user's own class comes first
-
-
-def _code_in_program(path: Path) -> Iterator[str]:
-    """What torch.export.load would unpickle: it trusts the samples, constants and custom objects in the archive."""
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            data = archive.read(name)
-            if zipfile.is_zipfile(io.BytesIO(data)):
-                yield from _code_in(io.BytesIO(data))
-            elif data[:1] == b"\x80" and data[-1:] == b".":  # a bare pickle
-                yield f"the pickle {name}"
 
 
 def _check_fitting(path: Path, kind: Kind, given: Given) -> None:

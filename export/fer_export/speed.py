@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fer_export.graph import IR, OPSET
 from fer_runtime.contract import INPUT, PROBABILITIES
+from fer_runtime.errors import GateError
 from fer_runtime.session import open_session
 
 ROUNDS = 30
@@ -17,6 +18,16 @@ BLOCK_MS = 12.0  # of calls: a slow spell of the machine meets all files alike
 PEAK = "peak"
 PEAK_CHANNELS, PEAK_SIDE = 128, 48
 PEAK_MACS = PEAK_CHANNELS**2 * 9 * PEAK_SIDE**2
+
+
+class SpeedError(GateError):
+    """int8 is not fast enough. ratio: fp32's time over int8's; bound: what was asked for."""
+
+    def __init__(self, ratio: float, bound: float, reasons: list[str]) -> None:
+        self.ratio, self.bound = ratio, bound
+        super().__init__(
+            f"int8 is {ratio:.2f} times as fast as fp32 on this CPU, less than {bound:g} times: {'; '.join(reasons)}"
+        )
 
 
 @dataclass(frozen=True)

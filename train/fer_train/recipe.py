@@ -1,6 +1,6 @@
 """The training recipe a model size: every number in one place, with its reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,23 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
 
 
+# What the small sizes see: a network that cannot learn its faces by heart learns more of milder ones. small gained 2
+# points over 45 epochs of the defaults (66.2 %), by this and by three times the epochs together.
+MILD = Augmentation(gain=0.25, offset=0.1, gamma=0.2, erase=0.25)
+
 RECIPES: dict[str, Recipe] = {
-    # A quarter of small's parameters: milder augmentation, decay and smoothing, since it has less to overfit with.
+    # A quarter of small's parameters: milder still, less decay, and more epochs, which cost it little.
     "nano": Recipe(
-        epochs=80, weight_decay=2e-4, label_smoothing=0.05, augmentation=Augmentation(erase=0.25, gain=0.25)
+        epochs=240, weight_decay=2e-4, label_smoothing=0.05, low_share=0.4, augmentation=replace(MILD, erase=0.15)
     ),
-    "small": Recipe(epochs=45),
-    "base": Recipe(epochs=80, low_share=0.0),
+    # Its best epoch is the last one, and validation still rose: longer would gain more.
+    "small": Recipe(epochs=150, label_smoothing=0.05, low_share=0.5, augmentation=MILD),
+    "base": Recipe(
+        epochs=120,
+        label_smoothing=0.05,
+        low_share=0.5,
+        augmentation=Augmentation(gain=0.3, offset=0.12, gamma=0.2, erase=0.35),  # it has more to learn by heart with
+    ),
     "teacher": Recipe(epochs=36),  # as much as two CPU cores do in 40 minutes
     "large": Recipe(epochs=60),
 }
