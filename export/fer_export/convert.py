@@ -1,4 +1,4 @@
-"""From a network to a checked file: build it in each precision that is asked for, prove, measure, choose, describe."""
+"""From a network to the file to write: every precision that is asked for, a race between them, a choice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,22 +9,15 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from fer_export import advice, budget, calibration, graph, half, parity, quantize, rounding, speed
-from fer_export.budget import Int8, Search
+from fer_export import advice, candidate, graph, parity, speed
+from fer_export.candidate import Candidate, Evidence
 from fer_export.foreign import Source
-from fer_export.parity import Comparison
 from fer_export.speed import SpeedError, Timing
-from fer_runtime import contract
-from fer_runtime.contract import Golden, Manifest
-from fer_runtime.dataset import Faces, stratified
+from fer_runtime.contract import Manifest
+from fer_runtime.dataset import Faces
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.metrics import Scores, score
-from fer_runtime.session import open_session
-from fer_train.ranges import RANGE_FACES
 
-GOLDEN_SEED = 48
-# Rounding in another CPU's kernels: float sums in another order; for int8 also a step that falls the other way.
-GOLDEN_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "int8": 0.1}
 MIN_SPEEDUP = 1.1
 
 
@@ -44,17 +37,6 @@ class Wish:
     def precisions(self) -> tuple[str, ...]:
         """What has to be built; int8 is compared with fp32."""
         return {"auto": ("fp32", "fp16", "int8"), "int8": ("fp32", "int8")}.get(self.precision, (self.precision,))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One precision's file. comparison: with PyTorch; scores: on labelled faces; search: how int8 was made to fit."""
-
-    file: bytes
-    manifest: Manifest
-    comparison: Comparison
-    scores: Scores | None = None
-    search: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -90,9 +72,10 @@ def convert(
         raise FerError("--precision auto compares accuracies: give the labelled faces with --data DATA")
     say("exporting")
     core = graph.core(source)
-    manifest = _described(source, core)
+    manifest = _with_facts(source, core)
     pixels = parity.generated_faces(manifest.size, manifest.channels) if faces is None else faces.pixels
     expected = parity.reference(source.network, manifest, pixels)
+    evidence = Evidence(pixels, expected, None if faces is None else faces.labels, calibrated_on)
     candidates: dict[str, Candidate] = {}
     notes: list[str] = []
     for precision in wish.precisions:
@@ -100,18 +83,10 @@ def convert(
         own = replace(manifest, precision=precision)
         try:
             if precision == "int8":
-                found = _int8(source, core, own, calibrated_on, faces, pixels, expected, wish)
-            else:
-                model = _assembled(half.with_half_weights(core) if precision == "fp16" else core, own)
-                file = graph.finished(model, own)
-                judged = wish.precision != "int8"  # beside int8, fp32 is there to be timed and to be compared with
-                comparison = (
-                    parity.prove(file, source.network, own, pixels, expected)
-                    if judged
-                    else parity.compare(file, expected, pixels)
-                )
-                found = _candidate(model, own, comparison, faces)
-            candidates[precision] = found
+                candidates[precision] = candidate.in_int8(source, core, own, evidence, wish.max_drop)
+            else:  # beside int8, fp32 is there to be timed and compared with
+                judged = wish.precision != "int8"
+                candidates[precision] = candidate.in_float(source, core, own, evidence, judged)
         except GateError as error:
             if wish.precision != "auto" or precision == "fp32":
                 raise
@@ -121,12 +96,11 @@ def convert(
         say("timing")
         timings = speed.race({name: each.file for name, each in candidates.items()}, pixels[:1], wish.threads)
     chosen, why = _chosen(wish, candidates, timings)
-    notes += why
     scores = None if faces is None else score(expected.argmax(1), faces.labels, manifest.labels)
-    return Exported(chosen, candidates, timings, expected, scores, tuple(notes))
+    return Exported(chosen, candidates, timings, expected, scores, (*notes, *why))
 
 
-def _described(source: Source, core: onnx.ModelProto) -> Manifest:
+def _with_facts(source: Source, core: onnx.ModelProto) -> Manifest:
     versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
     versions["torch_export"] = str(torch.__version__)
     manifest = source.manifest
@@ -136,68 +110,6 @@ def _described(source: Source, core: onnx.ModelProto) -> Manifest:
         macs=manifest.macs or graph.macs(core),
         versions=manifest.versions | versions,
     )
-
-
-def _assembled(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
-    """A copy of `model` with camera bytes in and probabilities out."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return graph.with_probabilities(graph.with_pixels(copy, manifest), manifest)
-
-
-def _candidate(
-    model: onnx.ModelProto,
-    manifest: Manifest,
-    comparison: Comparison,
-    faces: Faces | None,
-    search: Search | None = None,
-) -> Candidate:
-    manifest = replace(manifest, golden=_golden(graph.finished(model, manifest), manifest))
-    scores = None if faces is None else score(comparison.logits.argmax(1), faces.labels, manifest.labels)
-    return Candidate(graph.finished(model, manifest), manifest, comparison, scores, search)
-
-
-def _int8(
-    source: Source,
-    core: onnx.ModelProto,
-    manifest: Manifest,
-    calibrated_on: Faces | None,
-    faces: Faces | None,
-    pixels: NDArray[np.uint8],
-    expected: NDArray[np.float32],
-    wish: Wish,
-) -> Candidate:
-    parts = _parts(source, core, manifest, calibrated_on)
-
-    def file(model: onnx.ModelProto) -> bytes:
-        return graph.finished(_assembled(model, manifest), manifest)
-
-    def answer(model: onnx.ModelProto) -> NDArray[np.float32]:
-        return parity.answers(file(model), pixels, parity.SETTINGS[0])
-
-    method = next(iter(parts.ranges))
-    search = None if faces is None else budget.search(parts, faces, expected, answer, wish.max_drop)
-    model = search.kept.model if search else parts.model(method)
-    recipe = quantize.RECIPE | {
-        "ranges": search.kept.calibration if search else method,
-        "rounding": "compensated" if calibrated_on else "nearest",
-        "fp32": list(search.kept.reverted) if search else [],
-    }
-    manifest = replace(manifest, quantization=recipe)
-    comparison = parity.compare(file(model), expected, pixels)
-    parity.check_probabilities(file(model), pixels, manifest)
-    return _candidate(_assembled(model, manifest), manifest, comparison, faces, search)
-
-
-def _parts(source: Source, core: onnx.ModelProto, manifest: Manifest, calibrated_on: Faces | None) -> Int8:
-    """Raises FerError where there are neither ranges nor faces to measure them on."""
-    if calibrated_on is None:
-        if not source.ranges:
-            raise FerError("the network carries no activation ranges: give --calibration DATA for int8")
-        return Int8(core, rounding.rounded(core, None), {"checkpoint": source.ranges}, manifest)
-    few = stratified(calibrated_on, RANGE_FACES)
-    rounded = rounding.rounded(core, calibration.normalized(few.pixels, manifest))
-    return Int8(core, rounded, calibration.ranges(core, few, manifest), manifest)
 
 
 def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Timing]) -> tuple[str, list[str]]:
@@ -215,11 +127,3 @@ def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Tim
     if wish.min_speedup is not None:
         raise short
     return "int8", [f"{short}; fp32 may serve better here", *notes]
-
-
-def _golden(file: bytes, manifest: Manifest) -> Golden:
-    """What this file answers on generated inputs, so that a device without torch can check itself."""
-    faces = contract.golden_faces(GOLDEN_SEED, manifest.size, channels=manifest.channels)
-    logits = open_session(file).run([contract.LOGITS], {contract.INPUT: faces})[0]
-    rows = tuple(tuple(row) for row in np.round(logits.astype(np.float64), 4).tolist())
-    return Golden(GOLDEN_SEED, rows, GOLDEN_TOLERANCE[manifest.precision])

@@ -5,7 +5,8 @@ from typing import Any
 
 from fer_export import parity, speed
 from fer_export.budget import Search
-from fer_export.convert import Candidate, Exported, Wish
+from fer_export.candidate import Candidate
+from fer_export.convert import Exported, Wish
 from fer_runtime import machine
 
 
