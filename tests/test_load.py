@@ -1,10 +1,13 @@
 """What fer-export takes: foreign networks are exported as they answer; whatever else is told what to type."""
 
+import io
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from fer_export.archive import code_in
 from fer_export.cli import cli
 from fer_runtime.errors import FerError
 from fer_runtime.session import Classifier
@@ -48,6 +52,14 @@ class Colour(nn.Module):  # depthwise, other activations
 class Softmaxed(Grey):
     def forward(self, x):
         return super().forward(x).softmax(1)
+
+class Squeezed(Grey):
+    def forward(self, x):
+        return super().forward(x).squeeze()
+
+class Bare(Grey):
+    def __init__(self, classes):
+        super().__init__()
 
 class Two(Grey):
     def forward(self, x):
@@ -106,10 +118,13 @@ def faces(channels: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     return np.random.RandomState(0).randint(0, 256, (9, channels, 48, 48)).astype(np.uint8)
 
 
-def test_bare_weights_with_their_class(here: Path) -> None:
+def test_bare_weights_with_their_class(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = made("Grey")
     torch.save({"epoch": 3, "model_state_dict": nn.DataParallel(network).state_dict()}, "weights.pt")
     export("weights.pt", "--arch", "nets:Grey", *LABELS, "--mean", "0.5", "--std", "0.5")
+    told = capsys.readouterr().err
+    assert "note: the weights' names begin with 'module.', which a wrapper has put there: it is left out" in told
+    assert "note: normalization: (pixel - 0.5) / 0.5 with pixels of 0..1, as after ToTensor" in told
     classifier = Classifier(here / "weights.onnx")
     with torch.no_grad():
         expected = network((torch.from_numpy(faces(1)) / 255 - 0.5) / 0.5).numpy()
@@ -186,12 +201,24 @@ def test_beginners_are_told_what_to_type() -> None:
     whole = refused("model.pt", *LABELS)
     assert "model.pt is a whole pickled network (nets.Grey): loading it would run code from the file" in whole
     assert "torch.save(model.state_dict(), 'weights.pt')" in whole
-    assert "fer-export weights.pt --arch net:Grey --labels" in whole
+    assert "fer-export weights.pt --arch nets:Grey --labels happy,neutral,sad; or" in whole
+    assert "fer-export model.pt --unsafe-pickle --labels happy,neutral,sad" in whole
     torch.save(network.state_dict(), "weights.pt")
     bare = refused("weights.pt", *LABELS)
     assert "weights.pt holds weights alone (conv1.weight [8, 1, 3, 3], ...)" in bare
-    assert "fer-export weights.pt --arch net:CLASS --labels" in bare
+    assert "fer-export weights.pt --arch net:CLASS --labels happy,neutral,sad" in bare
     assert "carries no class names: give --labels" in refused("weights.pt", "--arch", "nets:Grey")
+
+
+def test_a_checkpoint_with_numbers_of_numpys(here: Path) -> None:
+    """As notebooks keep the best accuracy beside the weights."""
+    torch.save({"model_state_dict": made("Grey").state_dict(), "best": np.float64(0.6)}, "best.pt")
+    told = refused("best.pt", "--arch", "nets:Grey", *LABELS)
+    assert "best.pt holds more than weights (numpy." in told
+    assert "fer-export weights.pt --arch nets:Grey --labels happy,neutral,sad" in told
+    assert "fer-export best.pt --unsafe-pickle --arch nets:Grey --labels happy,neutral,sad" in told
+    export("best.pt", "--arch", "nets:Grey", *LABELS, "--unsafe-pickle")
+    assert Classifier(here / "best.onnx").labels == ("happy", "neutral", "sad")
 
 
 @pytest.mark.usefixtures("here")
@@ -214,14 +241,64 @@ class Trap:
         return os.mkdir, ("trapped",)
 
 
-def test_nothing_in_a_file_is_run(here: Path) -> None:
-    torch.save({"weights": Trap()}, "trap.pt")
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("old", [False, True])
+def test_nothing_in_a_pickle_is_run(old: bool) -> None:
+    torch.save({"weights": Trap()}, "trap.pt", _use_new_zipfile_serialization=not old)
     assert "would run code from the file" in refused("trap.pt", *LABELS)
-    program = torch.export.export(made("Grey"), (torch.randn(2, 1, 48, 48),))
-    program._example_inputs = ((Trap(),), {})
-    torch.export.save(program, here / "trap.pt2")
-    assert "loading it would run code from the file" in refused("trap.pt2", *LABELS)
-    assert not (here / "trapped").exists()
+    assert not Path("trapped").exists()
+
+
+def pickled(content: object, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+SAMPLES, GRAPH, WEIGHTS = "data/sample_inputs/model.pt", "models/model.json", "model_weights_config.json"
+HOSTILE: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "samples": (SAMPLES, lambda _: pickled(Trap()), "a pickle of posix.mkdir in model.pt"),
+    "samples, newer": (SAMPLES, lambda _: pickled(Trap(), pickle_protocol=4), "a pickle of unknown content"),
+    "samples, older": (SAMPLES, lambda _: pickled(Trap(), _use_new_zipfile_serialization=False), "a pickle of"),
+    "weights": (
+        WEIGHTS,
+        lambda text: text.replace(b'"use_pickle": false', b'"use_pickle": true'),
+        "the pickled object",
+    ),
+    "object": (
+        WEIGHTS,
+        lambda text: text.replace(b'"weight_0"', b'"opaque_obj_0"'),
+        "the pickled object 'opaque_obj_0'",
+    ),
+    "guard": (GRAPH, lambda text: with_guard(text, "__import__('os').mkdir('trapped')"), "the expression"),
+    "guard, text": (GRAPH, lambda text: with_guard(text, "1 == 'a\", exit()) #'"), "the expression"),
+    "size": (
+        GRAPH,
+        lambda text: text.replace(b"Symbol('s", b"__import__('os').mkdir('trapped') or ('s"),
+        "the expression",
+    ),
+    "operator": (GRAPH, lambda text: text.replace(b"torch.ops.aten.relu.default", b"torch.os.mkdir"), "the operator"),
+    "file": (GRAPH, lambda text: text.replace(b"aten.relu.default", b"aten.save.default"), "the operator"),
+    "input": (GRAPH, lambda text: text.replace(b'"x"', b'"x=exit()"'), "the name 'x=exit()'"),
+}
+
+
+def with_guard(text: bytes, guard: str) -> bytes:
+    return json.dumps(json.loads(text) | {"guards_code": [guard]}).encode()
+
+
+def test_nothing_in_a_program_is_run(here: Path) -> None:
+    """torch.export.load would unpickle, or evaluate, each of these."""
+    saved_program(made("Grey"), here / "fine.pt2")
+    assert code_in(here / "fine.pt2") == []
+    for place, change, told in HOSTILE.values():
+        with zipfile.ZipFile("fine.pt2") as fine, zipfile.ZipFile("trap.pt2", "w") as trap:
+            for name in fine.namelist():
+                trap.writestr(name, change(fine.read(name)) if name.endswith(place) else fine.read(name))
+        text = refused("trap.pt2", *LABELS)
+        assert told in text
+        assert "loading it would run code from the file" in text
+        assert not (here / "trapped").exists()
 
 
 @pytest.mark.usefixtures("here")
@@ -236,14 +313,22 @@ def test_nothing_in_a_file_is_run(here: Path) -> None:
         (["--arch", "nets:Colour"], "it has features.0.weight [8, 3, 3, 3], the file nowhere"),
         (["--arch", "nets:Softmaxed"], "answers with probabilities: expected logits; remove the softmax"),
         (["--arch", "nets:Two"], "answers with a tuple: expected one tensor of logits"),
-        (["--arch", "nets:Grey", "--labels", "a,b"], "answers with [4, 3] for 4 faces: expected [4, 2]"),
-        (["--arch", "nets:Grey", "--size", 40], "fails on 1x40x40 faces"),
+        (["--arch", "nets:Grey", "--labels", "a,b"], "answers with [1, 3] for a batch of 1: expected [1, 2]"),
+        (["--arch", "nets:Grey", "--size", 40], "fails on 1x40x40 faces, 1 at once (RuntimeError: "),
         (["--arch", "nets:Grey", "--colour", "rgb"], "takes 1 channels"),
+        (["--arch", "nets:Squeezed"], "answers with [3] for a batch of 1: expected [1, 3]"),
+        (["--arch", "nets:Bare"], "'classes'): expected a class that takes no arguments, or a function"),
+        (["--arch", "script:Grey"], "--arch script:Grey cannot be made (SystemExit: 2)"),
+        (["--arch", "nets:Grey", "--labels", "a,b,a"], "the labels are a, b, a: expected two or more different names"),
+        (["--arch", "nets:Grey", "--mean", "129"], "--mean 129 is of pixels of 0..255: give their --std too"),
+        (["--arch", "nets:Grey", "--mean", "-0.5"], "--mean is -0.5: expected 0 to 1"),
+        (["--arch", "nets:Grey", "--std", "nan"], "--std is nan: expected"),
         (["--arch", "nets:Grey", "--mean", "0.1,0.2,0.3"], "--mean has 3 values: expected one"),
-        (["--arch", "nets:Grey", "--std", "0"], "--std is 0.0: expected more than 0"),
+        (["--arch", "nets:Grey", "--std", "0"], "--std is 0: expected 3.9e-05 to 3.92157"),
     ],
 )
 def test_weights_that_do_not_fit(options: list[object], told: str) -> None:
+    Path("script.py").write_text("import sys; sys.exit(2)")
     torch.save(made("Grey").state_dict(), "weights.pt")
     assert told in refused("weights.pt", *LABELS, *options)
 

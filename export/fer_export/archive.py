@@ -7,6 +7,7 @@ operators, and names that it pastes into generated code. So whatever is not know
 import ast
 import io
 import json
+import pickletools
 import re
 import warnings
 import zipfile
@@ -48,15 +49,18 @@ def code_in(path: Path) -> list[str]:
 
 
 def pickled_names(file: Path | io.BytesIO) -> list[str]:
-    """What unpickling would import, but for what torch holds to be safe; the user's own classes come first.
+    """What unpickling would import, in that order, but for what torch holds to be safe.
 
     Empty also for what is no pickle that torch can read: this describes, and does not prove a file to be safe.
     """
     try:
-        found = get_unsafe_globals_in_checkpoint(file)
+        unsafe = get_unsafe_globals_in_checkpoint(file)
     except Exception:  # noqa: BLE001 - a file that is no pickle of torch's raises almost anything
         return []
-    return sorted(found, key=lambda name: (name.startswith(("torch.", "numpy.", "builtins.")), name))
+    with zipfile.ZipFile(file) as members:
+        first = next(name for name in members.namelist() if name.endswith("data.pkl"))
+        order = [str(argument).replace(" ", ".") for _, argument, _ in pickletools.genops(members.read(first))]
+    return sorted(unsafe, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:

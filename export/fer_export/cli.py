@@ -83,7 +83,7 @@ def cli(
     max(1, |logit|) (fp16: 2e-2), an int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
     from fer_export.convert import Wish, convert
-    from fer_export.foreign import Given
+    from fer_export.given import Given
     from fer_export.load import load
     from fer_export.report import plain, show
     from fer_runtime.errors import GateError

@@ -1,7 +1,6 @@
 """What fer-export takes: our checkpoints, torch.export programs, bare weights, and, if asked to, whole pickles."""
 
 import contextlib
-import sys
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -9,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from fer_export import archive, foreign
-from fer_export.foreign import Given, Source
+from fer_export import archive, foreign, pickles
+from fer_export.foreign import Source
+from fer_export.given import Given
 from fer_runtime.errors import FerError
 from fer_train import checkpoint
 
-EXAMPLE = "--labels angry,disgust,fear,happy,neutral,sad,surprise --size 48"
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which notebooks keep the weights
+PICKLE = b"\x80"
 OTHERS = {
     b"\x89HDF": "a Keras or HDF5 file",
     b"\x08": "an ONNX file",  # field 1 of the protobuf: its IR version
@@ -27,8 +27,8 @@ OTHERS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """name: "ours", "weights", "program", "pickle", "script" or what else it is; content: what torch.load gave;
-    code: what loading it would import and run, such as `__main__.Net`.
+    """name: "ours", "weights", "program" or "pickle"; content: what torch.load gave; code: what loading it would run,
+    such as `__main__.Net`.
     """
 
     name: str
@@ -41,34 +41,39 @@ def load(path: Path, given: Given) -> Source:
 
     Raises FerError for a file that cannot be taken, saying what to type instead.
     """
-    kind = _kind(path)
-    _check_fitting(path, kind, given)
+    kind = _kind(path, given)
     if kind.name == "ours":
+        if named := given.named():
+            raise FerError(f"{path} is a checkpoint of ours and carries its own facts: leave out {', '.join(named)}")
         ours = checkpoint.load(path)
         return Source(ours.network, ours.manifest, ours.ranges, ours.digest)
     if kind.code and not given.unsafe_pickle:
-        raise FerError(_refusal(path, kind))
-    if kind.name == "weights":
-        return foreign.from_weights(path, _weights(path, kind.content), given)
-    if kind.name == "program":
-        return foreign.from_program(path, _program(path), given)
-    return foreign.from_network(path, _unpickled(path, kind), given)
+        refusal = pickles.refusal if kind.name == "pickle" else _program_refusal
+        raise FerError(refusal(path, kind.code, given))
+    content = _program(path) if kind.name == "program" else kind.content
+    if kind.name == "pickle":
+        content = _inside(pickles.load(path, kind.code, given))
+    if given.arch and isinstance(content, nn.Module | torch.export.ExportedProgram):
+        raise FerError(f"{path} carries its network: leave out --arch, which is for bare weights")
+    if isinstance(content, torch.export.ExportedProgram):
+        return foreign.from_program(path, content, given)
+    if isinstance(content, nn.Module):
+        return foreign.from_network(path, content, given)
+    return foreign.from_weights(path, _weights(path, content), given)
 
 
-def _kind(path: Path) -> Kind:
+def _kind(path: Path, given: Given) -> Kind:
     """Told by what is inside, without running any of it. Raises FerError for what is none of them."""
     if not path.is_file():
         raise FerError(f"{path} is not a file: expected a model.pt that fer-train fit wrote, or a network of torch's")
-    with path.open("rb") as file:
-        start = file.read(16)
     names = _members(path)
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
         return Kind("program", code=tuple(archive.code_in(path)))
     if any("/code/" in name for name in names) and any(name.endswith("constants.pkl") for name in names):
         raise FerError(
             f"{path} is a TorchScript archive, which torch's exporter no longer takes: in Python, "
-            f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt'), then fer-export weights.pt "
-            f"--arch FILE:CLASS {EXAMPLE}"
+            f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt'), then "
+            f"{given.command('weights.pt', '--arch', 'FILE:CLASS')}"
         )
     with contextlib.suppress(Exception), warnings.catch_warnings():  # torch.load raises almost anything
         warnings.simplefilter("ignore")
@@ -76,15 +81,22 @@ def _kind(path: Path) -> Kind:
         is_ours = isinstance(content, dict) and content.get("format") == checkpoint.FORMAT
         return Kind("ours" if is_ours else "weights", content)
     code = archive.pickled_names(path)
-    if code:
-        return Kind("pickle", code=tuple(code))
+    with path.open("rb") as file:
+        start = file.read(16)
+    if code or start[:1] == PICKLE:  # torch wrote no archives before 1.6, and pickle.dump writes none
+        return Kind("pickle", code=tuple(code) or ("unknown content",))
+    raise FerError(_unknown(path, start, given))
+
+
+def _unknown(path: Path, start: bytes, given: Given) -> str:
+    """What to say of a file that torch did not write; start: its first 16 bytes."""
     if start[8:9] == b"{":
-        raise FerError(
-            f"{path} is a safetensors file: in Python, torch.save(safetensors.torch.load_file({path.name!r}), "
-            f"'weights.pt'), then fer-export weights.pt --arch FILE:CLASS {EXAMPLE}"
+        return (
+            f"{path} is a safetensors file: in Python, torch.save(safetensors.torch.load_file({str(path)!r}), "
+            f"'weights.pt'), then {given.command('weights.pt', '--arch', 'FILE:CLASS')}"
         )
     found = next((what for magic, what in OTHERS.items() if start.startswith(magic)), "none of these, or cut short")
-    raise FerError(
+    return (
         f"{path} is not a checkpoint of ours, nor any other that torch wrote: expected a model.pt of fer-train fit, "
         f"a state_dict or a .pt2 of torch.export, found {found}"
     )
@@ -98,68 +110,39 @@ def _members(path: Path) -> list[str]:
         return []
 
 
-def _check_fitting(path: Path, kind: Kind, given: Given) -> None:
-    """Raise FerError for options that this kind of file has no use for."""
-    if kind.name == "ours" and (named := given.named()):
-        raise FerError(f"{path} is a checkpoint of ours and carries its own facts: leave out {', '.join(named)}")
-    if kind.name in ("program", "pickle") and given.arch:
-        raise FerError(f"{path} carries its network: leave out --arch, which is for bare weights")
-
-
-def _refusal(path: Path, kind: Kind) -> str:
-    """Why a file that runs code is refused, and what to type."""
-    name = kind.code[0].rsplit(".", 1)[-1]
-    trusted = f"or, if you trust whoever made the file: fer-export {path.name} --unsafe-pickle {EXAMPLE}"
-    if kind.name == "program":
-        return f"{path} holds {', '.join(kind.code[:3])}: loading it would run code from the file; {trusted}"
-    return (
-        f"{path} is a whole pickled network ({kind.code[0]}): loading it would run code from the file. "
-        f"Where you trained it, type torch.save(model.state_dict(), 'weights.pt'), put the class into net.py, then: "
-        f"fer-export weights.pt --arch net:{name} {EXAMPLE}; {trusted}"
-    )
-
-
-def _weights(path: Path, content: Any) -> dict[str, torch.Tensor]:
-    """The state_dict, out of what notebooks wrap it in. Raises FerError where there is none."""
+def _inside(content: Any) -> Any:
+    """The weights or the network, out of what notebooks wrap them in."""
     for _ in range(3):
-        inner = [content[key] for key in WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)]
+        kept = [content[key] for key in WRAPPERS if isinstance(content, dict) and key in content]
+        inner = [value for value in kept if isinstance(value, dict | nn.Module)]
         if not inner:
             break
         content = inner[0]
-    if not isinstance(content, dict) or not content or not all(isinstance(v, torch.Tensor) for v in content.values()):
+    return content
+
+
+def _weights(path: Path, content: Any) -> dict[str, Tensor]:
+    """The state_dict. Raises FerError where there is none."""
+    content = _inside(content)
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         found = f"a dict of {sorted(map(str, content))[:4]}" if isinstance(content, dict) else type(content).__name__
         raise FerError(
             f"{path} is not a checkpoint of ours and holds no weights: expected what torch.save(model.state_dict(), "
             f"...) writes, found {found}"
         )
-    return {str(key).removeprefix("module."): value for key, value in content.items()}  # DataParallel's prefix
+    return {str(key): value for key, value in content.items()}
+
+
+def _program_refusal(path: Path, code: tuple[str, ...], given: Given) -> str:
+    return (
+        f"{path} holds {', '.join(code[:3])}: loading it would run code from the file; if you trust whoever made it: "
+        f"{given.command(path, '--unsafe-pickle')}"
+    )
 
 
 def _program(path: Path) -> torch.export.ExportedProgram:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.export.load(path)
+        with pickles.quiet(), path.open("rb") as file:
+            return torch.export.load(file)
     except Exception as error:  # torch.export.load raises almost anything
         raise FerError(f"{path} cannot be loaded by torch {torch.__version__} ({foreign.reason(error)})") from error
-
-
-def _unpickled(path: Path, kind: Kind) -> nn.Module:
-    """The network in a pickle, code and all. Raises FerError."""
-    sys.path.insert(0, "")  # the user's own modules lie in the current folder
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=False)
-    except AttributeError as error:  # its class was defined in a notebook
-        name = kind.code[0].rsplit(".", 1)[-1]
-        raise FerError(
-            f"{path} names {kind.code[0]}, which is not here ({foreign.reason(error)}): where you trained it, type "
-            f"torch.save(model.state_dict(), 'weights.pt'), put the class into net.py, then: fer-export weights.pt "
-            f"--arch net:{name} {EXAMPLE}"
-        ) from error
-    except Exception as error:  # whatever the code in it raises
-        raise FerError(f"{path} cannot be unpickled ({foreign.reason(error)})") from error
-    finally:
-        sys.path.remove("")
-    if not isinstance(found, nn.Module):
-        raise FerError(f"{path} holds a {type(found).__name__}: expected a network (torch.nn.Module)")
-    return found
