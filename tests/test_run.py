@@ -63,13 +63,17 @@ def test_json_lines_keep_their_schema(recorded: tuple[Path, list[dict[str, Any]]
     _, lines = recorded
     for line in lines:
         assert set(line) == {"schema", "frame", "time", "age_ms", "faces"}
-        assert line["schema"] == 1
+        assert line["schema"] == 2
         assert line["age_ms"] > 0
         assert line["time"].endswith("+00:00")
         for face in line["faces"]:
-            assert set(face) == {"box", "score", "label", "probabilities"}
-            assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-            assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
+            assert set(face) == {"track", "box", "score", "label", "probabilities", "raw"}
+            for answer in (face, face["raw"]):
+                assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+            assert face["label"] in {*face["probabilities"], "uncertain"}
+            raw = face["raw"]
+            assert raw["label"] == max(raw["probabilities"], key=raw["probabilities"].get)
+    assert {face["track"] for line in lines for face in line["faces"]} == {1, 2}
 
 
 def test_the_recording_has_every_frame_annotated(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
@@ -329,7 +333,7 @@ def test_importing_onnxruntime_first_is_warned_of() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("package", ["fer_export.convert", "fer_benchmarks.machine"])
+@pytest.mark.parametrize("package", ["fer_export.convert", "fer_benchmarks.worker"])
 def test_telemetry_is_off_before_the_others_import_onnxruntime(package: str) -> None:
     program = f"import {package}, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}

@@ -64,7 +64,7 @@ def cli(
     refuse_same([jsonl if jsonl != "-" else None, record], [source, model])
     classifier = Classifier(model, threads)
     frames = open_source(source)
-    loop = Loop(frames, classifier, RetinaFace(threads=threads))
+    loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads))
     with ExitStack() as closing:
         outputs = _outputs(frames, headless, jsonl, record, closing)
         _drive(loop, outputs, max_frames)

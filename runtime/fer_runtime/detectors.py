@@ -46,6 +46,11 @@ class RetinaFace:
         self._threshold = threshold
         self._session = open_session(WEIGHTS, threads)
 
+    @classmethod
+    def nearby(cls, threads: int = 1) -> "RetinaFace":
+        """For a region around a known face: 96 pixels, a fifth of the whole frame's time; a face is expected there."""
+        return cls(side=96, threshold=0.6, threads=threads)
+
     def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
         """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
         longer = max(frame.shape[:2])

@@ -1,4 +1,4 @@
-"""The loop: frame -> faces -> crops -> one batch through the classifier -> result."""
+"""The loop: frame -> tracks -> crops -> one batch through the classifier -> smoothing -> result."""
 
 import time
 from collections.abc import Iterator
@@ -6,21 +6,26 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.detectors import Detection, Detector, RetinaFace
+from fer_runtime.detectors import Detector, RetinaFace
 from fer_runtime.framing import crop
-from fer_runtime.results import Face, Result
+from fer_runtime.results import UNCERTAIN, Face, Result
 from fer_runtime.session import Classifier
+from fer_runtime.smoothing import Smoother
 from fer_runtime.sources import Frame, Source
+from fer_runtime.tracks import Track, Tracker
 
 
 class Loop:
-    """Runs a detector and a classifier over a source's frames, in the caller's thread."""
+    """Follows the faces of a source's frames and names their expressions, in the caller's thread."""
 
-    def __init__(self, source: Source, classifier: Classifier, detector: Detector | None = None) -> None:
-        """detector: RetinaFace at its defaults when None."""
+    def __init__(
+        self, source: Source, classifier: Classifier, detector: Detector | None = None, nearby: Detector | None = None
+    ) -> None:
+        """detector: of whole frames; nearby: of the region around a known face; RetinaFace's when None."""
         self._source = source
         self._classifier = classifier
-        self._detector = detector or RetinaFace()
+        self._tracker = Tracker(detector or RetinaFace(), nearby or RetinaFace.nearby())
+        self._smoothers: dict[int, Smoother] = {}
 
     def __iter__(self) -> Iterator[tuple[Frame, Result]]:
         """Each frame with its result. Raises FerError when the source holds no frame."""
@@ -28,19 +33,33 @@ class Loop:
             yield frame, self.answer(frame)
 
     def answer(self, frame: Frame) -> Result:
-        """The faces of one frame, likeliest detection first."""
-        detections = self._detector(frame.image)
-        faces = tuple(self._faces(frame.image, detections)) if detections else ()
+        """The faces of one frame that are seen in it, the longest known first."""
+        tracks = self._tracker(frame)
+        self._smoothers = {track.number: self._smoothers.get(track.number, Smoother()) for track in tracks}
+        seen = [track for track in tracks if frame.at is None or track.seen == frame.at]
+        faces = tuple(self._faces(frame, seen)) if seen else ()
         age_ms = (time.monotonic() - frame.captured) * 1e3
         return Result(frame.index, frame.time, age_ms, faces, frame.name)
 
-    def _faces(self, image: NDArray[np.uint8], detections: list[Detection]) -> Iterator[Face]:
-        manifest = self._classifier.manifest
-        crops = np.stack(
-            [crop(image, each.box, manifest.framing, manifest.size, manifest.colour) for each in detections]
-        )
-        for detection, row in zip(detections, self._classifier(crops), strict=True):
-            x, y, width, height = (round(value) for value in detection.box)
-            probabilities = dict(zip(self._classifier.labels, row.tolist(), strict=True))
-            label = self._classifier.labels[int(row.argmax())]
-            yield Face((x, y, width, height), detection.score, label, probabilities)
+    def _faces(self, frame: Frame, tracks: list[Track]) -> Iterator[Face]:
+        manifest, labels = self._classifier.manifest, self._classifier.labels
+        crops = [crop(frame.image, t.detection.box, manifest.framing, manifest.size, manifest.colour) for t in tracks]
+        for track, raw in zip(tracks, self._classifier(np.stack(crops)), strict=True):
+            smooth, shown = raw, int(raw.argmax())
+            label = labels[shown]
+            if frame.at is not None:
+                smooth, index = self._smoothers[track.number](raw, frame.at)
+                label = UNCERTAIN if index is None else labels[index]
+            x, y, width, height = (round(value) for value in track.detection.box)
+            yield Face(
+                track.number,
+                (x, y, width, height),
+                track.detection.score,
+                label,
+                self._by_label(smooth),
+                labels[shown],
+                self._by_label(raw),
+            )
+
+    def _by_label(self, probabilities: NDArray[np.float32]) -> dict[str, float]:
+        return dict(zip(self._classifier.labels, probabilities.tolist(), strict=True))

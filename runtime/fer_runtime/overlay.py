@@ -30,7 +30,7 @@ def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
     scale = max(0.4, picture.shape[0] / 1500, min(1.2, width / 180))
     line = max(1, round(2 * scale))
     cv2.rectangle(picture, (x, y), (x + width, y + height), ACCENT, line + 1)
-    text = f"{face.label[:LONGEST_LABEL]} {face.probabilities[face.label]:.0%}"
+    text = f"{face.label[:LONGEST_LABEL]} {face.confidence:.0%}"
     (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
     left = min(max(0, x), max(0, picture.shape[1] - text_width - 4))
     base = y - below - 2 if y - text_height - 2 * below > 0 else y + height + text_height + below

@@ -3,21 +3,31 @@
 import json
 from dataclasses import dataclass
 
-SCHEMA = 1
+SCHEMA = 2
+UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
 class Face:
     """One face.
 
-    box: x, y, width, height in pixels of the frame; score: the detector's, 0..1; label: the likeliest expression;
-    probabilities: by label, in the model's order, summing to 1.
+    track: the face's number, the same as long as it is followed; box: x, y, width, height in pixels of the frame;
+    score: the detector's, 0..1; label, probabilities: smoothed over time, the label "uncertain" while none is likely
+    enough, the probabilities in the model's order, summing to 1; raw_label, raw: of this frame alone.
     """
 
+    track: int
     box: tuple[int, int, int, int]
     score: float
     label: str
     probabilities: dict[str, float]
+    raw_label: str
+    raw: dict[str, float]
+
+    @property
+    def confidence(self) -> float:
+        """The likeliest expression's smoothed probability."""
+        return max(self.probabilities.values())
 
 
 @dataclass(frozen=True)
@@ -35,15 +45,21 @@ class Result:
     name: str = ""
 
     def to_json(self) -> str:
-        """One line of JSON, schema 1, probabilities rounded to 4 digits."""
+        """One line of JSON, schema 2, probabilities rounded to 4 digits."""
         faces = [
             {
+                "track": face.track,
                 "box": list(face.box),
                 "score": round(face.score, 4),
                 "label": face.label,
-                "probabilities": {label: round(p, 4) for label, p in face.probabilities.items()},
+                "probabilities": _rounded(face.probabilities),
+                "raw": {"label": face.raw_label, "probabilities": _rounded(face.raw)},
             }
             for face in self.faces
         ]
         plain = {"schema": SCHEMA, "frame": self.frame, "time": self.time, "age_ms": round(self.age_ms, 2)}
         return json.dumps(plain | ({"name": self.name} if self.name else {}) | {"faces": faces})
+
+
+def _rounded(probabilities: dict[str, float]) -> dict[str, float]:
+    return {label: round(p, 4) for label, p in probabilities.items()}

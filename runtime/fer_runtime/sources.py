@@ -16,14 +16,18 @@ from fer_runtime.errors import FerError
 from fer_runtime.listing import IMAGE_SUFFIXES
 
 OPEN_TIMEOUT_MS = 10_000
+USUAL_FPS = 25.0  # of a video file that does not tell
 
 
 @dataclass(frozen=True)
 class Frame:
-    """image: uint8 BGR [h, w, 3]; index: from 0; captured: when it was read, monotonic seconds; time: the same, UTC."""
+    """image: uint8 BGR [h, w, 3]; index: from 0; captured: when it was read, monotonic seconds; time: the same, UTC;
+    at: seconds on the source's own clock, which a file's frames tell however fast they are read; None for a picture.
+    """
 
     image: NDArray[np.uint8]
     index: int
+    at: float | None = None
     name: str = ""
     captured: float = field(default_factory=time.monotonic)
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -72,7 +76,7 @@ class Pictures:
             if image is None:
                 broken.append(path)
             else:
-                yield Frame(image, index, path.name)
+                yield Frame(image, index, name=path.name)
                 index += 1
         if index == 0:
             raise FerError(f"{broken[0]} cannot be decoded as a picture: is it complete?")
@@ -109,7 +113,7 @@ class Video:
                 fine, image = self._capture.read()
                 if not fine:
                     break
-                yield Frame(image.astype(np.uint8, copy=False), index)
+                yield Frame(image.astype(np.uint8, copy=False), index, index / (self.fps or USUAL_FPS))
                 index += 1
         finally:
             self._capture.release()
@@ -160,7 +164,7 @@ class Live:
                 if not fine:
                     break
                 with self._changed:
-                    self._newest = Frame(image.astype(np.uint8, copy=False), index)
+                    self._newest = Frame(image.astype(np.uint8, copy=False), index, time.monotonic())
                     self._changed.notify()
                 index += 1
         finally:

@@ -1,0 +1,127 @@
+"""Faces over time: identity and box between two looks at the whole frame, for a fraction of its cost."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.detectors import Detection, Detector
+from fer_runtime.framing import Box
+from fer_runtime.sources import Frame
+
+INTERVAL = 0.5  # seconds between looks at the whole frame: how late a new face may be found
+PATIENCE = 0.6  # seconds that a face is kept without being seen: a turned head, a hand before it
+REGION = 2.2  # side of what is looked at around a face, in its longer sides
+MOST_NEARBY = 4  # faces: looking at more of them one by one costs more than the whole frame
+SAME = 0.3  # least overlap (intersection over union) of one face in two looks
+CUT = 25.0  # mean change of a thumbnail's pixels, 0..255, that tells another scene
+THUMBNAIL = (32, 24)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face over time. number: from 1, never given twice; detection: the last one; seen: when that was, seconds."""
+
+    number: int
+    detection: Detection
+    seen: float
+
+
+class Tracker:
+    """Follows faces by detection: the whole frame when that is due, else the neighbourhood of each known face.
+
+    It is due after INTERVAL, in a new scene, where a face was lost, and while there are many. Detections are joined to
+    tracks by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model:
+    at a camera's pace a face overlaps itself).
+    """
+
+    def __init__(self, whole: Detector, nearby: Detector) -> None:
+        """whole: for frames; nearby: for a region about twice a face's size."""
+        self._whole, self._nearby = whole, nearby
+        self._tracks: list[Track] = []
+        self._given = 0
+        self._due = 0.0
+        self._scene: NDArray[np.uint8] | None = None
+
+    def __call__(self, frame: Frame) -> list[Track]:
+        """The faces of this frame, and those that were seen shortly before; a frame without a time stands alone."""
+        at = frame.at
+        if at is None:
+            self._tracks = []
+            return [self._begun(detection, 0.0) for detection in self._whole(frame.image)]
+        self._tracks = [track for track in self._tracks if 0 <= at - track.seen <= PATIENCE]
+        if self._is_cut(frame.image):
+            self._tracks, self._due = [], at
+        if not 0 <= self._due - at <= INTERVAL or len(self._tracks) > MOST_NEARBY:
+            self._due = at
+        if at >= self._due:
+            self._tracks = self._joined(self._whole(frame.image), at)
+            self._due = at + INTERVAL
+        else:
+            self._tracks = [self._followed(track, frame.image, at) for track in self._tracks]
+            if any(track.seen < at for track in self._tracks):
+                self._due = at  # lost: the next frame is looked at as a whole
+        return list(self._tracks)
+
+    def _is_cut(self, image: NDArray[np.uint8]) -> bool:
+        small = cv2.cvtColor(cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_NEAREST), cv2.COLOR_BGR2GRAY)
+        before, self._scene = self._scene, small.astype(np.uint8, copy=False)
+        return before is not None and float(cv2.absdiff(before, small).mean()) > CUT
+
+    def _begun(self, detection: Detection, at: float) -> Track:
+        self._given += 1
+        return Track(self._given, detection, at)
+
+    def _joined(self, detections: list[Detection], at: float) -> list[Track]:
+        """Every track with its detection, then the ones that were not found, then new ones."""
+        pairs = sorted(
+            (
+                (overlap(t.detection.box, d.box), i, j)
+                for i, t in enumerate(self._tracks)
+                for j, d in enumerate(detections)
+            ),
+            reverse=True,
+        )
+        taken: dict[int, int] = {}
+        for share, track, detection in pairs:
+            if share >= SAME and track not in taken and detection not in taken.values():
+                taken[track] = detection
+        known = [
+            replace(track, detection=detections[taken[i]], seen=at) if i in taken else track
+            for i, track in enumerate(self._tracks)
+        ]
+        return known + [self._begun(d, at) for j, d in enumerate(detections) if j not in taken.values()]
+
+    def _followed(self, track: Track, image: NDArray[np.uint8], at: float) -> Track:
+        """The track where the face is now, or as it was where it is not found."""
+        x, y, width, height = track.detection.box
+        half = REGION * max(width, height) / 2
+        left, top = (max(0, round(centre - half)) for centre in (x + width / 2, y + height / 2))
+        right, bottom = round(x + width / 2 + half), round(y + height / 2 + half)
+        region = image[top:bottom, left:right]
+        if min(region.shape[:2], default=0) < 8:
+            return track
+        moved = [_moved(detection, left, top) for detection in self._nearby(np.ascontiguousarray(region))]
+        best = _nearest(moved, track.detection.box)
+        return replace(track, detection=best, seen=at) if best else track
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union, 0 to 1."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    inside = max(0.0, width) * max(0.0, height)
+    return inside / (a[2] * a[3] + b[2] * b[3] - inside) if inside else 0.0
+
+
+def _nearest(detections: Iterable[Detection], box: Box) -> Detection | None:
+    share, best = max(((overlap(d.box, box), d) for d in detections), key=lambda pair: pair[0], default=(0.0, None))
+    return best if share >= SAME else None
+
+
+def _moved(detection: Detection, left: int, top: int) -> Detection:
+    x, y, width, height = detection.box
+    landmarks = detection.landmarks + np.array([left, top], np.float32)
+    return replace(detection, box=(x + left, y + top, width, height), landmarks=landmarks)
