@@ -61,6 +61,20 @@ class Bare(Grey):
     def __init__(self, classes):
         super().__init__()
 
+class Named(Grey):  # as the graph's own tensors
+    def __init__(self):
+        super().__init__()
+        self.normalized, self.faces, self.logits = nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1), nn.Linear(3, 3)
+        self.temperature = nn.Parameter(torch.ones(3))
+        self.faces_scale = nn.Parameter(torch.ones(3))
+    def forward(self, x):
+        x = self.logits(super().forward(self.faces(self.normalized(x))))
+        return x * self.temperature * self.faces_scale
+
+class Branching(Grey):
+    def forward(self, x):
+        return super().forward(x + 1 if x.sum() > 0 else x)
+
 class Two(Grey):
     def forward(self, x):
         return super().forward(x), x
@@ -210,6 +224,15 @@ def test_beginners_are_told_what_to_type() -> None:
     assert "carries no class names: give --labels" in refused("weights.pt", "--arch", "nets:Grey")
 
 
+def test_a_network_whose_parts_are_called_as_ours(here: Path) -> None:
+    network = made("Named")
+    torch.save(network.state_dict(), "weights.pt")
+    export("weights.pt", "--arch", "nets:Named", *LABELS)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(faces(1)) / 255).numpy()
+    assert np.abs(Classifier(here / "weights.onnx").logits(faces(1)) - expected).max() < 1e-5
+
+
 def test_a_checkpoint_with_numbers_of_numpys(here: Path) -> None:
     """As notebooks keep the best accuracy beside the weights."""
     torch.save({"model_state_dict": made("Grey").state_dict(), "best": np.float64(0.6)}, "best.pt")
@@ -317,6 +340,7 @@ def test_nothing_in_a_program_is_run(here: Path) -> None:
         (["--arch", "nets:Grey", "--size", 40], "fails on 1x40x40 faces, 1 at once (RuntimeError: "),
         (["--arch", "nets:Grey", "--colour", "rgb"], "takes 1 channels"),
         (["--arch", "nets:Squeezed"], "answers with [3] for a batch of 1: expected [1, 3]"),
+        (["--arch", "nets:Branching"], "cannot take the network (GuardOnDataDependentSymNode: Could not guard on"),
         (["--arch", "nets:Bare"], "'classes'): expected a class that takes no arguments, or a function"),
         (["--arch", "script:Grey"], "--arch script:Grey cannot be made (SystemExit: 2)"),
         (["--arch", "nets:Grey", "--labels", "a,b,a"], "the labels are a, b, a: expected two or more different names"),

@@ -1,17 +1,15 @@
 """torch -> ONNX: one self-describing file, uint8 pixels in, logits and probabilities out."""
 
-import ast
-import logging
 import math
-import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from fer_export import naming
 from fer_export.foreign import Source
+from fer_export.quiet import quiet
 from fer_runtime import contract
 from fer_runtime.contract import Manifest
 from fer_runtime.errors import FerError
@@ -19,8 +17,7 @@ from fer_train.model import FerNet, folded
 
 OPSET = 18  # with IR 9: loads in onnxruntime 1.19 and later; opset 22 is slower or refused on year-old ones
 IR = 9
-NORMALIZED = "normalized"
-SCOPES = "pkg.torch.onnx.name_scopes"
+NORMALIZED = naming.NORMALIZED
 Numbers = float | tuple[float, ...]
 
 
@@ -33,54 +30,56 @@ def core(source: Source) -> onnx.ModelProto:
     manifest, network = source.manifest, source.network
     exported = source.program or (folded(network) if isinstance(network, FerNet) else network)
     example = torch.zeros(2, manifest.channels, manifest.size, manifest.size)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with quiet():
             program = torch.onnx.export(
                 exported,
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
                 verbose=False,
-                input_names=[NORMALIZED],
-                output_names=[contract.LOGITS],
+                input_names=[naming.EXPORTED_INPUT],
+                output_names=[naming.EXPORTED_OUTPUT],
                 dynamic_shapes=None if source.program else ({0: torch.export.Dim("batch")},),
                 external_data=False,
             )
-        except Exception as error:  # the exporter raises almost anything
-            raise FerError(
-                f"torch's exporter cannot take the network ({_first_line(error)}): its forward must be traceable by "
-                "torch.export, for any batch"
-            ) from error
+    except Exception as error:  # the exporter raises almost anything
+        raise FerError(
+            f"torch's exporter cannot take the network ({_root(error)}): its forward must be traceable by "
+            "torch.export, for any batch"
+        ) from error
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     if other := sorted(
         {node.domain or node.op_type for node in model.graph.node if node.domain} | {f.name for f in model.functions}
     ):
         raise FerError(f"the network needs operators beyond standard ONNX: {', '.join(other)}")
-    _name_tensors(model.graph)
-    _strip(model)
+    naming.name_tensors(model.graph)
+    naming.strip(model)
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     return model
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _root(error: BaseException) -> str:
+    """What the exporter stumbled over, in one line: its own errors are pages of advice about the one that matters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
 
 
 def macs(model: onnx.ModelProto) -> int:
     """Multiply-adds of one face in convolutions and matrix products, counted from shapes."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
-    values = [*inferred.value_info, *inferred.output]
+    values = [*inferred.input, *inferred.value_info, *inferred.output]
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
-    weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     total = 0
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in weights:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or not {*node.input[:2], node.output[0]} <= shapes.keys():
             continue
-        outputs, shape = math.prod(shapes[node.output[0]][1:]), weights[node.input[1]]
-        inner = math.prod(shape[1:]) if node.op_type == "Conv" else math.prod(shape) // shapes[node.output[0]][-1]
-        total += outputs * inner
+        left, right = (shapes[name] for name in node.input[:2])
+        terms = math.prod(right[1:]) if node.op_type == "Conv" else left[-1]
+        total += math.prod(shapes[node.output[0]][1:]) * terms
     return total
 
 
@@ -158,43 +157,3 @@ def finished(model: onnx.ModelProto, manifest: Manifest) -> bytes:
     done.metadata_props.add(key=contract.METADATA_KEY, value=manifest.to_json())
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(done, strict_mode=True), full_check=True)
     return bytes(done.SerializeToString(deterministic=True))
-
-
-def _name_tensors(graph: onnx.GraphProto) -> None:
-    """Call each node and its output by the torch module they come from, as the exporter noted it.
-
-    Of a module's several nodes the last one bears its name: its output is the module's.
-    """
-    outputs = {value.name for value in graph.output}
-    modules = [_module(node) for node in graph.node]
-    renamed: dict[str, str] = {}
-    for index, node in enumerate(graph.node):
-        module = modules[index]
-        node.name = f"{module}.{node.output[0]}" if module in modules[index + 1 :] else module
-        if node.output[0] not in outputs:
-            renamed[node.output[0]] = node.name
-    for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        node.output[:] = [renamed.get(name, name) for name in node.output]
-    for value in graph.value_info:
-        value.name = renamed.get(value.name, value.name)
-
-
-def _module(node: onnx.NodeProto) -> str:
-    noted = next((p.value for p in node.metadata_props if p.key == SCOPES), None)
-    scopes = ast.literal_eval(noted) if noted else [node.name or node.output[0]]
-    return str(scopes[-2] if len(scopes) > 1 and scopes[-2] else scopes[-1])
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Remove what the exporter notes for itself: source paths, stack traces, signatures."""
-    for holder in _holders(model):
-        del holder.metadata_props[:]
-        holder.doc_string = ""
-
-
-def _holders(model: onnx.ModelProto) -> Iterator[onnx.ModelProto | onnx.GraphProto | onnx.NodeProto]:
-    yield model
-    graph = model.graph
-    for group in ([graph], graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
-        yield from group

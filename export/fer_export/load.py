@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fer_export import archive, foreign, pickles
 from fer_export.foreign import Source
 from fer_export.given import Given
+from fer_export.quiet import quiet
 from fer_runtime.errors import FerError
 from fer_train import checkpoint
 
@@ -142,7 +143,7 @@ def _program_refusal(path: Path, code: tuple[str, ...], given: Given) -> str:
 
 def _program(path: Path) -> torch.export.ExportedProgram:
     try:
-        with pickles.quiet(), path.open("rb") as file:
+        with quiet(), path.open("rb") as file:
             return torch.export.load(file)
     except Exception as error:  # torch.export.load raises almost anything
         raise FerError(f"{path} cannot be loaded by torch {torch.__version__} ({foreign.reason(error)})") from error

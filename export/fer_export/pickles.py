@@ -1,10 +1,6 @@
 """A whole pickled network, as torch.save(model) writes: why it is refused, what to type, how it is loaded."""
 
-import contextlib
-import logging
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +8,7 @@ import torch
 
 from fer_export.foreign import reason
 from fer_export.given import Given
+from fer_export.quiet import quiet
 from fer_runtime.errors import FerError
 
 ELSEWHERE = ("torch.", "numpy.")  # what a user's own file does not define
@@ -45,18 +42,6 @@ def load(path: Path, code: tuple[str, ...], given: Given) -> Any:
         raise FerError(f"{path} cannot be unpickled ({reason(error)})") from error
     finally:
         sys.path.remove("")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without torch's warnings: what goes wrong is told in one sentence."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _recipe(code: tuple[str, ...], given: Given) -> str:
