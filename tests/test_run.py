@@ -246,25 +246,44 @@ socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[2])), Camera).serve_f
 """
 
 
-@pytest.fixture
-def stream(tmp_path: Path) -> Iterator[str]:
-    """The address of a real motion JPEG camera over HTTP that sends about 100 frames a second."""
-    picture = tmp_path / "frame.jpg"
-    cv2.imwrite(str(picture), render(0))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-c", SERVER, picture, str(port)])
-    try:
+class Camera:
+    """A real motion JPEG camera over HTTP: about 100 frames a second, 300 for each that connects."""
+
+    def __init__(self, picture: Path) -> None:
+        cv2.imwrite(str(picture), render(0))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._picture = picture
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        self._server = subprocess.Popen([sys.executable, "-c", SERVER, self._picture, str(self.port)])
         for _ in range(100):
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     break
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.kill()
-        server.wait()
+
+    def kill(self) -> None:
+        self._server.kill()
+        self._server.wait()
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Iterator[Camera]:
+    running = Camera(tmp_path / "frame.jpg")
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def stream(camera: Camera) -> str:
+    return camera.address
 
 
 def test_a_live_stream_is_answered(command: Run, stream: str) -> None:
@@ -286,6 +305,36 @@ def test_a_slow_reader_of_a_live_stream_gets_the_newest_frame(stream: str) -> No
             break
         time.sleep(0.2)
     assert all(later - earlier > 1 for earlier, later in itertools.pairwise(seen[1:]))
+
+
+def test_a_camera_that_dies_is_opened_again(camera: Camera, tmp_path: Path) -> None:
+    """Killed, and started again after a while: the run goes on, with no frame in between, until Ctrl-C."""
+    lines = tmp_path / "faces.jsonl"
+    process = start("fer-run", "--source", camera.address, "--headless", "--jsonl", lines)
+
+    def wait_for(count: int) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and (not lines.exists() or lines.read_text().count("\n") < count):
+            time.sleep(0.05)
+
+    wait_for(3)
+    camera.kill()
+    time.sleep(1.5)
+    before = lines.read_text().count("\n")
+    time.sleep(0.5)
+    assert lines.read_text().count("\n") == before
+    assert process.poll() is None
+    camera.start()
+    wait_for(before + 3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert f"{camera.address} gives no more frames: it is opened again until it does" in errors
+    assert f"{camera.address} is back" in errors
+    assert "Traceback" not in errors
+    answered = [json.loads(line)["frame"] for line in lines.read_text().splitlines()]
+    assert len(answered) >= before + 3
+    assert answered == sorted(set(answered))
 
 
 def test_a_recording_fills_frames_that_were_passed_over(tmp_path: Path) -> None:

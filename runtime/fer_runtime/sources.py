@@ -1,6 +1,5 @@
-"""Frames: cameras and streams (only the newest one counts), video files and pictures (every one counts)."""
+"""Frames: what they are, and where they come from; video files and pictures, of which every one counts."""
 
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from fer_runtime.errors import FerError
 from fer_runtime.listing import IMAGE_SUFFIXES
 
-OPEN_TIMEOUT_MS = 10_000
 USUAL_FPS = 25.0  # of a video file that does not tell
 
 
@@ -46,6 +44,8 @@ class Source(Protocol):
 def open_source(name: str) -> Source:
     """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError."""
     if _is_camera(name) or "://" in name:
+        from fer_runtime.live import Live
+
         return Live(name)
     path = Path(name)
     if path.is_dir():
@@ -103,7 +103,7 @@ class Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise FerError(f"{path} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
-        self.fps = _fps(self._capture)
+        self.fps = nominal_fps(self._capture)
 
     def frames(self) -> Iterator[Frame]:
         """The frames in order. Raises FerError when there is none."""
@@ -121,77 +121,11 @@ class Video:
             raise FerError(f"{self._path} holds no frame that can be decoded: is it complete?")
 
 
-class Live:
-    """A camera or stream: a thread reads all frames and keeps the newest, so that answers are never late by a queue."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.notes: list[str] = []
-        self._capture = _open_live(name)
-        self.fps = _fps(self._capture)
-        self._newest: Frame | None = None
-        self._changed = threading.Condition()
-        self._ended = False
-
-    def frames(self) -> Iterator[Frame]:
-        """The newest frame each time one is asked for; ends when the source does. Raises FerError when none came."""
-        reader = threading.Thread(target=self._read, name="capture", daemon=True)
-        reader.start()
-        seen = False
-        try:
-            while (frame := self._next()) is not None:
-                seen = True
-                yield frame
-        finally:
-            self._ended = True
-            reader.join(timeout=2)
-        if not seen:
-            raise FerError(f"{self._name} opened but gave no frame: is another program using the camera?")
-        self.notes.append(f"{self._name} gave no more frames: it ended or was lost")
-
-    def _next(self) -> Frame | None:
-        with self._changed:
-            while self._newest is None and not self._ended:
-                self._changed.wait(0.5)
-            frame, self._newest = self._newest, None
-            return frame
-
-    def _read(self) -> None:
-        index = 0
-        try:
-            while not self._ended:
-                fine, image = self._capture.read()
-                if not fine:
-                    break
-                with self._changed:
-                    self._newest = Frame(image.astype(np.uint8, copy=False), index, time.monotonic())
-                    self._changed.notify()
-                index += 1
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify()
-            self._capture.release()
-
-
-def _open_live(name: str) -> cv2.VideoCapture:
-    if "://" in name:
-        limit = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limit)
-        advice = "is the address right and the server up?"
-    else:
-        capture = cv2.VideoCapture(int(name) if name.isdecimal() else name)
-        cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
-        advice = f"cameras found: {cameras}; plug one in, or give a video with --source FILE"
-    if not capture.isOpened():
-        raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {advice}")
-    return capture
-
-
 def _is_camera(name: str) -> bool:
     return (name.isascii() and name.isdecimal() and len(name) < 4) or name.startswith("/dev/video")
 
 
-def _fps(capture: cv2.VideoCapture) -> float:
+def nominal_fps(capture: cv2.VideoCapture) -> float:
+    """Frames a second as the source tells, 0 when it does not."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if 0 < fps <= 1000 else 0.0
