@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from fer_runtime.outputs import Output
     from fer_runtime.sources import Source
 
+PRIVACY = (
+    "fer-run: it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
+    "where it may be used: docs/privacy.md"
+)
 DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
 
 
@@ -39,6 +43,13 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
+@click.option(
+    "--max-fps",
+    type=click.FloatRange(0.1, 1000),
+    metavar="N",
+    help="Answer at most N frames a second; pass over others.",
+)
+@click.option("--realtime", is_flag=True, help="Play a video file at its own pace; pass over frames that are late.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of each network.")
 @click.version_option(package_name="fer-edge")
 def cli(
@@ -48,6 +59,8 @@ def cli(
     jsonl: str | None,
     record: Path | None,
     max_frames: int | None,
+    max_fps: float | None,
+    realtime: bool,
     threads: int,
 ) -> None:
     """Name the expressions of faces in live video.
@@ -63,8 +76,9 @@ def cli(
 
     refuse_same([jsonl if jsonl != "-" else None, record], [source, model])
     classifier = Classifier(model, threads)
-    frames = open_source(source)
-    loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads))
+    frames = open_source(source, realtime)
+    loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads), max_fps)
+    click.echo(PRIVACY, err=True)
     with ExitStack() as closing:
         outputs = _outputs(frames, headless, jsonl, record, closing)
         _drive(loop, outputs, max_frames)

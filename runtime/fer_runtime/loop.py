@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +20,40 @@ class Loop:
     """Follows the faces of a source's frames and names their expressions, in the caller's thread."""
 
     def __init__(
-        self, source: Source, classifier: Classifier, detector: Detector | None = None, nearby: Detector | None = None
+        self,
+        source: Source,
+        classifier: Classifier,
+        detector: Detector | None = None,
+        nearby: Detector | None = None,
+        max_fps: float | None = None,
     ) -> None:
-        """detector: of whole frames; nearby: of the region around a known face; RetinaFace's when None."""
+        """detector: of whole frames; nearby: of the region around a known face; RetinaFace's when None.
+
+        max_fps: answers a second of the source's own time at most; frames in between are passed over.
+        """
         self._source = source
         self._classifier = classifier
         self._tracker = Tracker(detector or RetinaFace(), nearby or RetinaFace.nearby())
         self._smoothers: dict[int, Smoother] = {}
+        self._pause = 0.0 if max_fps is None else 1 / max_fps
+        self._next = -inf  # when the next answer is due, seconds on the source's clock
 
     def __iter__(self) -> Iterator[tuple[Frame, Result]]:
-        """Each frame with its result. Raises FerError when the source holds no frame."""
+        """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame."""
         for frame in self._source.frames():
-            yield frame, self.answer(frame)
+            if self._is_due(frame):
+                yield frame, self.answer(frame)
+
+    def _is_due(self, frame: Frame) -> bool:
+        """Whether `max_fps` leaves time for this frame; the pace is kept on average, as frames seldom come on time."""
+        if not self._pause or frame.at is None:
+            return True
+        if frame.at < self._next - self._pause / 100:
+            return False
+        self._next += self._pause
+        if self._next <= frame.at:  # the first one, or one after a gap
+            self._next = frame.at + self._pause
+        return True
 
     def answer(self, frame: Frame) -> Result:
         """The faces of one frame that are seen in it, the longest known first."""

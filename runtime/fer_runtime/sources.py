@@ -41,8 +41,11 @@ class Source(Protocol):
         """The frames in order. Raises FerError when the source turns out to hold none."""
 
 
-def open_source(name: str) -> Source:
-    """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError."""
+def open_source(name: str, realtime: bool = False) -> Source:
+    """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError.
+
+    realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
+    """
     if _is_camera(name) or "://" in name:
         from fer_runtime.live import Live
 
@@ -55,7 +58,7 @@ def open_source(name: str) -> Source:
         return Pictures(pictures)
     if not path.is_file():
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
-    return Pictures([path]) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
+    return Pictures([path]) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path, realtime)
 
 
 class Pictures:
@@ -95,9 +98,10 @@ def _picture(path: Path) -> NDArray[np.uint8] | None:
 
 
 class Video:
-    """A video file: every frame, as fast as they are asked for."""
+    """A video file: every frame, as fast as they are asked for; or, in real time, the one that is due."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, realtime: bool = False) -> None:
+        self._realtime = realtime
         self.notes: list[str] = []
         self._path = path
         self._capture = cv2.VideoCapture(str(path))
@@ -107,13 +111,23 @@ class Video:
 
     def frames(self) -> Iterator[Frame]:
         """The frames in order. Raises FerError when there is none."""
-        index = 0
+        fps = self.fps or USUAL_FPS
+        index = last = 0
+        started = time.monotonic()
         try:
-            while True:
-                fine, image = self._capture.read()
+            while self._capture.grab():
+                early = index / fps - (time.monotonic() - started)
+                # One a second is given however late it is, where even decoding is slower than the file's pace.
+                if self._realtime and early < -1 / fps and index - last < fps:
+                    index += 1
+                    continue
+                fine, image = self._capture.retrieve()
                 if not fine:
                     break
-                yield Frame(image.astype(np.uint8, copy=False), index, index / (self.fps or USUAL_FPS))
+                if self._realtime:
+                    time.sleep(max(0.0, early))
+                yield Frame(image.astype(np.uint8, copy=False), index, index / fps)
+                last = index
                 index += 1
         finally:
             self._capture.release()
