@@ -358,6 +358,27 @@ def test_real_time_keeps_the_pace_and_passes_over_what_is_late(clip: Path) -> No
     assert max(later - earlier for earlier, later in itertools.pairwise(seen)) >= 2
 
 
+def test_the_profile_names_every_stage(command: Run, clip: Path, tmp_path: Path) -> None:
+    outputs = ["--jsonl", tmp_path / "faces.jsonl", "--profile", tmp_path / "profile.json"]
+    done = command("fer-run", "--source", clip, "--headless", *outputs)
+    assert done.returncode == 0, done.stderr
+    plain = json.loads((tmp_path / "profile.json").read_text())
+    stages = plain["stages"]
+    assert set(stages) == {"capture", "decode", "detect", "follow", "crop", "classify", "smooth", "output"}
+    assert plain["answers"] == stages["classify"]["n"] == stages["output"]["n"] == FRAMES
+    assert stages["detect"]["n"] + stages["follow"]["n"] == FRAMES
+    assert stages["smooth"]["n"] == 2 * FRAMES
+    assert sum(stage["share"] for stage in stages.values()) == pytest.approx(1, abs=1e-3)
+    assert all(0 <= row["p50"] <= row["p95"] <= row["p99"] for row in (*stages.values(), plain["frame_age_ms"]))
+    assert plain["cpu_seconds"] > 0
+    assert plain["peak_memory_bytes"] > 2**25
+    table = done.stderr.splitlines()
+    assert all(any(line.startswith(name) for line in table) for name in (*stages, "age"))
+    refused = command("fer-run", "--source", clip, "--headless", "--profile", tmp_path / "no" / "profile.json")
+    assert refused.returncode == 1
+    assert "cannot write" in refused.stderr
+
+
 def test_each_run_says_what_its_answers_are(command: Run, clip: Path) -> None:
     done = command("fer-run", "--source", clip, "--headless", "--max-frames", 1)
     assert "apparent expressions, which are not feelings" in done.stderr

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.clip import FPS, FRAMES, placements, render
 from fer_runtime.detectors import Detection, RetinaFace
+from fer_runtime.profile import Profile
 from fer_runtime.smoothing import Smoother
 from fer_runtime.sources import Frame
 from fer_runtime.tracks import INTERVAL, PATIENCE, Tracker, overlap
@@ -30,7 +31,7 @@ class Counted:
 
 def tracker() -> tuple[Tracker, Counted]:
     whole = Counted(RetinaFace())
-    return Tracker(whole, RetinaFace.nearby()), whole
+    return Tracker(whole, RetinaFace.nearby(), Profile()), whole
 
 
 def frames(count: int = FRAMES, image: Callable[[int], NDArray[np.uint8]] = render) -> list[Frame]:

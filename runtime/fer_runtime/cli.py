@@ -11,6 +11,7 @@ from fer_runtime.console import run
 if TYPE_CHECKING:
     from fer_runtime.loop import Loop
     from fer_runtime.outputs import Output
+    from fer_runtime.profile import Profile
     from fer_runtime.sources import Source
 
 PRIVACY = (
@@ -50,6 +51,10 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     help="Answer at most N frames a second; pass over others.",
 )
 @click.option("--realtime", is_flag=True, help="Play a video file at its own pace; pass over frames that are late.")
+@click.option(
+    "--profile", "profiled", type=click.Path(path_type=Path), metavar="FILE",
+    help="At the end, tell how long each stage took; the same as JSON in FILE.",
+)  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of each network.")
 @click.version_option(package_name="fer-edge")
 def cli(
@@ -61,6 +66,7 @@ def cli(
     max_frames: int | None,
     max_fps: float | None,
     realtime: bool,
+    profiled: Path | None,
     threads: int,
 ) -> None:
     """Name the expressions of faces in live video.
@@ -69,19 +75,28 @@ def cli(
     stream only the newest frame is looked at, so answers are never behind. Frames are stored only by --record.
     """
     from fer_runtime.detectors import RetinaFace
-    from fer_runtime.files import refuse_same
+    from fer_runtime.files import check_place, refuse_same, write_text
     from fer_runtime.loop import Loop
+    from fer_runtime.profile import Profile
     from fer_runtime.session import Classifier
     from fer_runtime.sources import open_source
 
-    refuse_same([jsonl if jsonl != "-" else None, record], [source, model])
+    refuse_same([jsonl if jsonl != "-" else None, record, profiled], [source, model])
+    if profiled:
+        check_place(profiled)
+    profile = Profile()
     classifier = Classifier(model, threads)
-    frames = open_source(source, realtime)
-    loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads), max_fps)
+    frames = open_source(source, realtime, profile)
+    loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads), max_fps, profile)
     click.echo(PRIVACY, err=True)
     with ExitStack() as closing:
         outputs = _outputs(frames, headless, jsonl, record, closing)
-        _drive(loop, outputs, max_frames)
+        try:
+            _drive(loop, outputs, max_frames, profile)
+        finally:
+            if profiled:
+                click.echo(profile.table(), err=True)
+                write_text(profiled, profile.to_json())
     for note in frames.notes:
         click.echo(f"fer-run: {note}", err=True)
 
@@ -111,11 +126,12 @@ def _outputs(
     return outputs
 
 
-def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None) -> None:
+def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profile: "Profile") -> None:
     """Feed every output until the source ends, an output asks to stop, or `max_frames` are done; then sum up."""
     answered = found = 0
     for frame, result in loop:
-        going = [output.write(frame.image, result) for output in outputs]
+        with profile.stage("output"):
+            going = [output.write(frame.image, result) for output in outputs]
         answered += 1
         found += len(result.faces)
         if not all(going) or answered == max_frames:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fer_runtime.errors import FerError
+from fer_runtime.profile import Profile
 from fer_runtime.sources import Frame, nominal_fps
 
 OPEN_TIMEOUT_MS = 10_000
@@ -27,9 +28,9 @@ class Live:
     meanwhile there are none, and `say` is told once when it is lost and once when it is back.
     """
 
-    def __init__(self, name: str, say: Callable[[str], None] = _to_stderr) -> None:
+    def __init__(self, name: str, say: Callable[[str], None] = _to_stderr, profile: Profile | None = None) -> None:
         """name: a camera's number or /dev path, or a URL. Raises FerError where it cannot be opened."""
-        self._name, self._say = name, say
+        self._name, self._say, self._profile = name, say, profile or Profile()
         self.notes: list[str] = []
         self._capture = _opened(name)
         if not self._capture.isOpened():
@@ -58,11 +59,18 @@ class Live:
             frame, self._newest = self._newest, None
             return frame
 
+    def _grabbed(self) -> bool:
+        with self._profile.stage("capture"):  # mostly waiting for the camera
+            return self._capture.grab()
+
     def _read(self) -> None:
         index, wait = 0, 0.0
         try:
             while not self._over.wait(wait):
-                fine, image = self._capture.read() if self._capture.isOpened() else (False, None)
+                fine = self._capture.isOpened() and self._grabbed()
+                if fine:
+                    with self._profile.stage("decode"):
+                        fine, image = self._capture.retrieve()
                 if fine:
                     if wait:
                         self._say(f"{self._name} is back")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.detectors import Detector, RetinaFace
 from fer_runtime.framing import crop
+from fer_runtime.profile import Profile
 from fer_runtime.results import UNCERTAIN, Face, Result
 from fer_runtime.session import Classifier
 from fer_runtime.smoothing import Smoother
@@ -26,14 +27,17 @@ class Loop:
         detector: Detector | None = None,
         nearby: Detector | None = None,
         max_fps: float | None = None,
+        profile: Profile | None = None,
     ) -> None:
         """detector: of whole frames; nearby: of the region around a known face; RetinaFace's when None.
 
         max_fps: answers a second of the source's own time at most; frames in between are passed over.
+        profile: takes the durations of the stages.
         """
+        self._profile = profile or Profile()
         self._source = source
         self._classifier = classifier
-        self._tracker = Tracker(detector or RetinaFace(), nearby or RetinaFace.nearby())
+        self._tracker = Tracker(detector or RetinaFace(), nearby or RetinaFace.nearby(), self._profile)
         self._smoothers: dict[int, Smoother] = {}
         self._pause = 0.0 if max_fps is None else 1 / max_fps
         self._next = -inf  # when the next answer is due, seconds on the source's clock
@@ -62,16 +66,22 @@ class Loop:
         seen = [track for track in tracks if frame.at is None or track.seen == frame.at]
         faces = tuple(self._faces(frame, seen)) if seen else ()
         age_ms = (time.monotonic() - frame.captured) * 1e3
+        self._profile.answered(age_ms)
         return Result(frame.index, frame.time, age_ms, faces, frame.name)
 
     def _faces(self, frame: Frame, tracks: list[Track]) -> Iterator[Face]:
         manifest, labels = self._classifier.manifest, self._classifier.labels
-        crops = [crop(frame.image, t.detection.box, manifest.framing, manifest.size, manifest.colour) for t in tracks]
-        for track, raw in zip(tracks, self._classifier(np.stack(crops)), strict=True):
+        size, colour = manifest.size, manifest.colour
+        with self._profile.stage("crop"):
+            crops = np.stack([crop(frame.image, t.detection.box, manifest.framing, size, colour) for t in tracks])
+        with self._profile.stage("classify"):
+            answers = self._classifier(crops)
+        for track, raw in zip(tracks, answers, strict=True):
             smooth, shown = raw, int(raw.argmax())
             label = labels[shown]
             if frame.at is not None:
-                smooth, index = self._smoothers[track.number](raw, frame.at)
+                with self._profile.stage("smooth"):
+                    smooth, index = self._smoothers[track.number](raw, frame.at)
                 label = UNCERTAIN if index is None else labels[index]
             x, y, width, height = (round(value) for value in track.detection.box)
             yield Face(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
 from fer_runtime.listing import IMAGE_SUFFIXES
+from fer_runtime.profile import Profile
 
 USUAL_FPS = 25.0  # of a video file that does not tell
 
@@ -41,15 +42,16 @@ class Source(Protocol):
         """The frames in order. Raises FerError when the source turns out to hold none."""
 
 
-def open_source(name: str, realtime: bool = False) -> Source:
+def open_source(name: str, realtime: bool = False, profile: Profile | None = None) -> Source:
     """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError.
 
     realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
+    profile: takes how long frames took to capture and decode.
     """
     if _is_camera(name) or "://" in name:
         from fer_runtime.live import Live
 
-        return Live(name)
+        return Live(name, profile=profile)
     path = Path(name)
     if path.is_dir():
         pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
@@ -58,7 +60,9 @@ def open_source(name: str, realtime: bool = False) -> Source:
         return Pictures(pictures)
     if not path.is_file():
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
-    return Pictures([path]) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path, realtime)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return Pictures([path])
+    return Video(path, realtime, profile)
 
 
 class Pictures:
@@ -100,7 +104,8 @@ def _picture(path: Path) -> NDArray[np.uint8] | None:
 class Video:
     """A video file: every frame, as fast as they are asked for; or, in real time, the one that is due."""
 
-    def __init__(self, path: Path, realtime: bool = False) -> None:
+    def __init__(self, path: Path, realtime: bool = False, profile: Profile | None = None) -> None:
+        self._profile = profile or Profile()
         self._realtime = realtime
         self.notes: list[str] = []
         self._path = path
@@ -115,13 +120,14 @@ class Video:
         index = last = 0
         started = time.monotonic()
         try:
-            while self._capture.grab():
+            while self._grabbed():
                 early = index / fps - (time.monotonic() - started)
                 # One a second is given however late it is, where even decoding is slower than the file's pace.
                 if self._realtime and early < -1 / fps and index - last < fps:
                     index += 1
                     continue
-                fine, image = self._capture.retrieve()
+                with self._profile.stage("decode"):
+                    fine, image = self._capture.retrieve()
                 if not fine:
                     break
                 if self._realtime:
@@ -133,6 +139,10 @@ class Video:
             self._capture.release()
         if index == 0:
             raise FerError(f"{self._path} holds no frame that can be decoded: is it complete?")
+
+    def _grabbed(self) -> bool:
+        with self._profile.stage("capture"):
+            return self._capture.grab()
 
 
 def _is_camera(name: str) -> bool:

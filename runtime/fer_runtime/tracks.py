@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.detectors import Detection, Detector
 from fer_runtime.framing import Box
+from fer_runtime.profile import Profile
 from fer_runtime.sources import Frame
 
 INTERVAL = 0.5  # seconds between looks at the whole frame: how late a new face may be found
@@ -37,9 +38,9 @@ class Tracker:
     at a camera's pace a face overlaps itself).
     """
 
-    def __init__(self, whole: Detector, nearby: Detector) -> None:
-        """whole: for frames; nearby: for a region about twice a face's size."""
-        self._whole, self._nearby = whole, nearby
+    def __init__(self, whole: Detector, nearby: Detector, profile: Profile) -> None:
+        """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both."""
+        self._whole, self._nearby, self._profile = whole, nearby, profile
         self._tracks: list[Track] = []
         self._given = 0
         self._due = 0.0
@@ -50,20 +51,25 @@ class Tracker:
         at = frame.at
         if at is None:
             self._tracks = []
-            return [self._begun(detection, 0.0) for detection in self._whole(frame.image)]
+            return [self._begun(detection, 0.0) for detection in self._detected(frame.image)]
         self._tracks = [track for track in self._tracks if 0 <= at - track.seen <= PATIENCE]
         if self._is_cut(frame.image):
             self._tracks, self._due = [], at
         if not 0 <= self._due - at <= INTERVAL or len(self._tracks) > MOST_NEARBY:
             self._due = at
         if at >= self._due:
-            self._tracks = self._joined(self._whole(frame.image), at)
+            self._tracks = self._joined(self._detected(frame.image), at)
             self._due = at + INTERVAL
         else:
-            self._tracks = [self._followed(track, frame.image, at) for track in self._tracks]
+            with self._profile.stage("follow"):
+                self._tracks = [self._followed(track, frame.image, at) for track in self._tracks]
             if any(track.seen < at for track in self._tracks):
                 self._due = at  # lost: the next frame is looked at as a whole
         return list(self._tracks)
+
+    def _detected(self, image: NDArray[np.uint8]) -> list[Detection]:
+        with self._profile.stage("detect"):
+            return self._whole(image)
 
     def _is_cut(self, image: NDArray[np.uint8]) -> bool:
         small = cv2.cvtColor(cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_NEAREST), cv2.COLOR_BGR2GRAY)

@@ -1,0 +1,93 @@
+"""Where the time of a run goes, stage by stage."""
+
+import json
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+STAGES = ("capture", "decode", "detect", "follow", "crop", "classify", "smooth", "output")
+LATEST = 20_000  # measurements of a stage that are kept: a run may last for months
+
+
+class Profile:
+    """Durations of stages and ages of answers, the latest ones of each, and what the process has used."""
+
+    def __init__(self) -> None:
+        self._ms: dict[str, deque[float]] = {stage: deque(maxlen=LATEST) for stage in STAGES}
+        self._total = dict.fromkeys(STAGES, 0.0)
+        self._ages: deque[float] = deque(maxlen=LATEST)
+        self._answers = 0
+        self._started, self._cpu = time.monotonic(), time.process_time()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what is done inside as one of STAGES; each stage belongs to one thread."""
+        begin = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            took = (time.perf_counter_ns() - begin) / 1e6
+            self._ms[name].append(took)
+            self._total[name] += took
+
+    def answered(self, age_ms: float) -> None:
+        """Count an answer, so many milliseconds after its frame was captured."""
+        self._answers += 1
+        self._ages.append(age_ms)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON. Milliseconds; share: of all measured time; n: how often, of the latest 20,000."""
+        seconds = time.monotonic() - self._started
+        total = sum(self._total.values()) or 1.0
+        return {
+            "answers": self._answers,
+            "seconds": round(seconds, 3),
+            "answers_a_second": round(self._answers / seconds, 2),
+            "cpu_seconds": round(time.process_time() - self._cpu, 3),
+            "peak_memory_bytes": _peak_bytes(),
+            "frame_age_ms": _percentiles(self._ages),
+            "stages": {
+                name: _percentiles(took) | {"share": round(self._total[name] / total, 4)}
+                for name, took in self._ms.items()
+                if took
+            },
+        }
+
+    def table(self) -> str:
+        """The same for a terminal."""
+        plain = self.plain()
+        lines = [f"{'stage':10}{'n':>8}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}{'share':>8}"]
+        rows = {**plain["stages"], "age": plain["frame_age_ms"]}
+        for name, row in rows.items():
+            times = "".join(f"{row[p]:10.3f}" for p in ("p50", "p95", "p99"))
+            lines.append(
+                f"{name:10}{row['n']:8}{times}{row['share']:8.1%}"
+                if "share" in row
+                else f"{name:10}{row['n']:8}{times}"
+            )
+        cores = plain["cpu_seconds"] / max(plain["seconds"], 1e-9)
+        memory = plain["peak_memory_bytes"] / 2**20
+        return "\n".join(
+            [*lines, f"{plain['answers_a_second']:g} answers a second, {cores:.1%} of a core, {memory:.0f} MiB"]
+        )
+
+    def to_json(self) -> str:
+        """`plain` as text."""
+        return json.dumps(self.plain(), indent=2) + "\n"
+
+
+def _percentiles(values: deque[float]) -> dict[str, float]:
+    p50, p95, p99 = np.percentile(list(values), [50, 95, 99]).round(4).tolist() if values else (0.0, 0.0, 0.0)
+    return {"n": len(values), "p50": p50, "p95": p95, "p99": p99}
+
+
+def _peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
