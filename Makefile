@@ -8,12 +8,12 @@ INSTALLED := $(VENV)/.installed
 
 demo: $(INSTALLED)
 	mkdir -p demo
-	$(BIN)/fer-export models/fer-base.pt --out demo/fer-base.onnx
-	$(BIN)/fer-export models/fer-base.pt --precision int8 --out demo/fer-base.int8.onnx
+	$(BIN)/fer-export models/fer-small.pt --out demo/fer-small.onnx
+	$(BIN)/fer-export models/fer-small.pt --precision int8 --out demo/fer-small.int8.onnx
 	$(BIN)/python -m fer_benchmarks.clip demo/clip.mp4 --picture demo/frame.png
-	$(BIN)/fer-run --source demo/clip.mp4 --model demo/fer-base.int8.onnx --headless --record demo/annotated.mkv --jsonl demo/faces.jsonl
-	$(BIN)/fer-run --source demo/frame.png --model demo/fer-base.int8.onnx --headless --record demo/annotated.png
-	$(BIN)/fer-bench demo/fer-base.onnx demo/fer-base.int8.onnx
+	$(BIN)/fer-run --source demo/clip.mp4 --model demo/fer-small.int8.onnx --headless --record demo/annotated.mkv --jsonl demo/faces.jsonl
+	$(BIN)/fer-run --source demo/frame.png --model demo/fer-small.int8.onnx --headless --record demo/annotated.png
+	$(BIN)/fer-bench demo/fer-small.onnx demo/fer-small.int8.onnx
 	@echo
 	@echo "annotated picture: demo/annotated.png"
 	@echo "annotated video:   demo/annotated.mkv"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in a process a core; read when torch is imported
+
 import fer_runtime  # noqa: F401 - before any onnxruntime: it switches the telemetry off
 from drawn import write_faces, zip_folder
 

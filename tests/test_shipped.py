@@ -31,14 +31,14 @@ def test_the_card_says_what_the_checkpoint_holds(path: Path) -> None:
     assert f"{loaded.manifest.parameters:,}" in card
     assert sha256(path) in card
     assert loaded.metrics["train_copies_dropped"] == 351
-    assert metrics["accuracy"] >= {"fer-nano": 0.63, "fer-small": 0.66, "fer-base": 0.67}[path.stem]
+    assert metrics["accuracy"] >= {"fer-nano": 0.65, "fer-small": 0.68, "fer-base": 0.69}[path.stem]
 
 
-def test_the_default_model_is_our_base_one_in_int8() -> None:
+def test_the_default_model_is_our_small_one_in_int8() -> None:
     classifier = Classifier()
     manifest = classifier.manifest
     assert manifest.precision == "int8"
-    assert manifest.checkpoint == sha256(ROOT / "models" / "fer-base.pt")
+    assert manifest.checkpoint == sha256(ROOT / "models" / "fer-small.pt")
     assert manifest.labels == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
     golden = manifest.golden
     assert golden is not None
@@ -46,12 +46,12 @@ def test_the_default_model_is_our_base_one_in_int8() -> None:
     assert np.abs(found - np.array(golden.logits)).max() <= golden.tolerance
 
 
-def test_exporting_base_again_gives_the_default_model(command: Run, tmp_path: Path) -> None:
-    done = command("fer-export", ROOT / "models" / "fer-base.pt", "--precision", "int8", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    again, shipped = Classifier(tmp_path / "fer-base.int8.onnx"), Classifier(default_model())
-    faces = contract.golden_faces(1, 48, 16)
-    assert np.abs(again.logits(faces) - shipped.logits(faces)).max() <= 1e-4
+def test_the_default_model_answers_as_its_checkpoint(command: Run) -> None:
+    """Its weights are rounded on faces that are not here, but it must be this checkpoint's, and agree with it."""
+    done = command("fer-verify", default_model(), "--against", ROOT / "models" / "fer-small.pt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recipe = Classifier(default_model()).manifest.quantization
+    assert (recipe["rounding"], recipe["ranges"], recipe["fp32"]) == ("compensated", "mse", [])
 
 
 def test_readme_table_is_the_recorded_benchmark() -> None:

@@ -33,7 +33,7 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     "--model",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="ONNX file that fer-export wrote.  [default: the package's own, fer-base in int8]",
+    help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]",
 )
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
 @click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")

@@ -40,7 +40,7 @@ def open_session(model: bytes, threads: int = 1, optimized: bool = True) -> ort.
 
 def default_model() -> Path:
     """The model that the package brings: our small network in int8."""
-    return Path(str(resources.files("fer_runtime") / "assets" / "fer-base.int8.onnx"))
+    return Path(str(resources.files("fer_runtime") / "assets" / "fer-small.int8.onnx"))
 
 
 class Classifier:
