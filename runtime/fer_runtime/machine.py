@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 # What decides the speed of int8: without a dot product it needs three instructions for each such one.
-INT8_FLAGS = ("avx2", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+INT8_FLAGS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 def describe() -> dict[str, Any]:
