@@ -99,7 +99,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def made(name: str, channels: int = 1) -> nn.Module:
     """One of CODE's networks with batch norms that have seen something, in eval mode."""
-    import nets  # type: ignore[import-not-found]
+    import nets  # type: ignore[import-not-found]  # written by the fixture
 
     torch.manual_seed(0)
     network: nn.Module = getattr(nets, name)()
