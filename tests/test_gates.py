@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,11 +15,11 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from fer_export import graph
+from fer_export import graph, speed
 from fer_export.budget import DropError, paired_drop
 from fer_export.cli import cli
 from fer_export.parity import ParityError
-from fer_export.speed import SpeedError
+from fer_export.speed import SpeedError, Timing
 from fer_runtime.contract import LOGITS, Manifest, parse
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.session import Classifier
@@ -214,6 +215,27 @@ def test_an_int8_that_is_not_faster(trained: Path, judged_on: Path, tmp_path: Pa
     assert set(report["files"]) == {"fp32", "fp16", "int8"}
     assert any("fp32 is kept" in note for note in report["notes"])
     assert Classifier(tmp_path / "model.onnx").manifest.precision == "fp32"
+
+
+def test_an_int8_that_is_slower(
+    trained: Path, judged_on: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half as fast: a warning, a refusal where a ratio was asked for, and none where any will do."""
+    measured = speed.race
+
+    def slowed(*arguments: Any) -> dict[str, Timing]:
+        timings = measured(*arguments)
+        return timings | {"int8": replace(timings["int8"], ratio=0.5)}
+
+    monkeypatch.setattr(speed, "race", slowed)
+    out, arguments = tmp_path / "model.onnx", [trained / "model.pt", "--precision", "int8", "--data", judged_on]
+    with pytest.raises(SpeedError, match=r"int8 is 0.50 times as fast as fp32 on this CPU, less than 1 times: "):
+        export(out, *arguments, "--min-speedup", 1)
+    for extra, warned in (([], True), (["--min-speedup", 0], False)):
+        export(out, *arguments, *extra, "--json", tmp_path / "r.json")
+        notes = json.loads((tmp_path / "r.json").read_text())["notes"]
+        assert any("fp32 may serve better here" in note for note in notes) == warned
+        assert Classifier(out).manifest.precision == "int8"
 
 
 def test_auto_keeps_int8_that_pays_and_names_the_file(trained: Path, judged_on: Path, tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ It answers with one JSON line when it is ready, then one for each number of call
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from fer_runtime.machine import peak_bytes
 from fer_runtime.session import Classifier
 
 WARM_SECONDS = 0.3
@@ -36,16 +36,7 @@ def main() -> None:
             begin = time.perf_counter_ns()
             classifier(face)
             took.append((time.perf_counter_ns() - begin) / 1e6)
-        _answer({"ms": took, "peak_bytes": _peak_bytes()})
-
-
-def _peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, getrusage would tell the parent's peak where that was larger
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        _answer({"ms": took, "peak_bytes": peak_bytes()})
 
 
 def _answer(plain: dict[str, object]) -> None:

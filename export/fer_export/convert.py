@@ -116,7 +116,8 @@ def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Tim
     """The precision to write, and why. Raises SpeedError where int8 must be faster than it is."""
     if "int8" not in candidates:
         return "fp32" if wish.precision == "auto" else wish.precision, []
-    needed, ratio = wish.min_speedup or MIN_SPEEDUP, timings["int8"].ratio
+    needed = MIN_SPEEDUP if wish.min_speedup is None else wish.min_speedup  # 0 takes any
+    ratio = timings["int8"].ratio
     notes = [advice.RASPBERRY_PI]
     if ratio >= needed:
         return "int8", [f"int8 is {ratio:.2f} times as fast as fp32 on this CPU", *notes]

@@ -25,7 +25,7 @@ def rounded(core: onnx.ModelProto, inputs: NDArray[np.float32] | None) -> onnx.M
     inputs: float32 [n, c, h, w], normalized faces. In the order of the graph each layer sees what the rounded ones
     before it give, its weights are rounded one after the other, what a rounding changes in the layer's outputs is made
     up for by those still to come (GPTQ: Frantar et al. 2022, arXiv:2210.17323), and the mean shift that is left goes
-    into the bias (Nagel et al. 2019, arXiv:1906.04721). Agreement with PyTorch on PublicTest rises from 97.1 to 98.4 %
+    into the bias (Nagel et al. 2019, arXiv:1906.04721). Agreement with PyTorch on PublicTest rises from 97.1 to 98.3 %
     (nano) and from 98.5 to 99.3 % (small). None rounds to the nearest.
     """
     model = onnx.ModelProto()

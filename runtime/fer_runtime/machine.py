@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ def describe() -> dict[str, Any]:
     if governor.exists():
         facts["governor"] = governor.read_text().strip()
     return facts
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux, getrusage would tell the parent's peak where that was larger
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS tells bytes, others kilobytes
 
 
 def _cpuinfo() -> dict[str, str]:

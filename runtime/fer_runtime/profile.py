@@ -1,8 +1,6 @@
 """Where the time of a run goes, stage by stage."""
 
 import json
-import resource
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from fer_runtime.machine import peak_bytes
 
 STAGES = ("capture", "decode", "detect", "follow", "crop", "classify", "smooth", "output")
 LATEST = 20_000  # measurements of a stage that are kept: a run may last for months
@@ -50,7 +50,7 @@ class Profile:
             "seconds": round(seconds, 3),
             "answers_a_second": round(self._answers / seconds, 2),
             "cpu_seconds": round(time.process_time() - self._cpu, 3),
-            "peak_memory_bytes": _peak_bytes(),
+            "peak_memory_bytes": peak_bytes(),
             "frame_age_ms": _percentiles(self._ages),
             "stages": {
                 name: _percentiles(took) | {"share": round(self._total[name] / total, 4)}
@@ -85,9 +85,3 @@ class Profile:
 def _percentiles(values: deque[float]) -> dict[str, float]:
     p50, p95, p99 = np.percentile(list(values), [50, 95, 99]).round(4).tolist() if values else (0.0, 0.0, 0.0)
     return {"n": len(values), "p50": p50, "p95": p95, "p99": p99}
-
-
-def _peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
