@@ -21,19 +21,37 @@ PRIVACY = (
 DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
 
 
+def _size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Width and height of 640x480. Raises a usage error for anything else."""
+    if value is None:
+        return None
+    width, cross, height = value.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and 16 <= min(int(width), int(height)) < 10_000):
+        raise click.BadParameter(f"{value!r} is not width and height in pixels, such as 640x480", context, option)
+    return int(width), int(height)
+
+
 @click.command(epilog="Example: fer-run --source holiday.mp4 --headless --record faces.mkv --jsonl faces.jsonl")
 @click.option(
     "--source",
     default="0",
     show_default=True,
     metavar="0|FILE|URL|FOLDER",
-    help="Camera number, video or picture, rtsp/http address, or folder of pictures.",
+    help="Camera number, `picamera`, video or picture, rtsp/http address, or folder of pictures.",
 )
+@click.option("--size", callback=_size, metavar="WxH", help="Frames to ask a camera for, such as 1280x720.")
+@click.option("--fps", type=click.FloatRange(1, 1000), metavar="N", help="Frames a second to ask a camera for.")
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]",
+)
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A YuNet file, in place of the built-in detector.",
 )
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
 @click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")
@@ -43,6 +61,7 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     metavar="FILE",
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
+@click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable in the window and in recordings.")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option(
     "--max-fps",
@@ -59,10 +78,14 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
 @click.version_option(package_name="fer-edge")
 def cli(
     source: str,
+    size: tuple[int, int] | None,
+    fps: float | None,
     model: Path | None,
+    detector: Path | None,
     headless: bool,
     jsonl: str | None,
     record: Path | None,
+    blur: bool,
     max_frames: int | None,
     max_fps: float | None,
     realtime: bool,
@@ -74,23 +97,32 @@ def cli(
     Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
     stream only the newest frame is looked at, so answers are never behind. Frames are stored only by --record.
     """
-    from fer_runtime.detectors import RetinaFace
+    import cv2
+
+    from fer_runtime.blur import Blur
+    from fer_runtime.detectors import RetinaFace, YuNet
     from fer_runtime.files import check_place, refuse_same, write_text
     from fer_runtime.loop import Loop
     from fer_runtime.profile import Profile
     from fer_runtime.session import Classifier
-    from fer_runtime.sources import open_source
+    from fer_runtime.sources import is_camera, open_source
 
-    refuse_same([jsonl if jsonl != "-" else None, record, profiled], [source, model])
+    refuse_same([jsonl if jsonl != "-" else None, record, profiled], [source, model, detector])
     if profiled:
         check_place(profiled)
+    cv2.setNumThreads(threads)  # else it shrinks large frames on all cores, and its threads spin in between
     profile = Profile()
     classifier = Classifier(model, threads)
-    frames = open_source(source, realtime, profile)
-    loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads), max_fps, profile)
+    whole, nearby = (
+        (YuNet(detector), YuNet.nearby(detector))
+        if detector
+        else (RetinaFace(threads=threads), RetinaFace.nearby(threads))
+    )
+    frames = open_source(source, realtime, profile, size, fps)
+    loop = Loop(frames, classifier, whole, nearby, max_fps, profile, Blur(threads) if blur else None)
     click.echo(PRIVACY, err=True)
     with ExitStack() as closing:
-        outputs = _outputs(frames, headless, jsonl, record, closing)
+        outputs = _outputs(frames, headless, is_camera(source), jsonl, record, closing)
         try:
             _drive(loop, outputs, max_frames, profile)
         finally:
@@ -102,7 +134,7 @@ def cli(
 
 
 def _outputs(
-    source: "Source", headless: bool, jsonl: str | None, record: Path | None, closing: ExitStack
+    source: "Source", headless: bool, mirror: bool, jsonl: str | None, record: Path | None, closing: ExitStack
 ) -> list["Output"]:
     """The outputs asked for; each is closed when `closing` is."""
     from fer_runtime import window
@@ -120,7 +152,7 @@ def _outputs(
     if jsonl:
         outputs.append(JsonLines(jsonl))
     if not headless:
-        outputs.append(window.Window())
+        outputs.append(window.Window(mirror))
     for output in outputs:
         closing.callback(output.close)
     return outputs
@@ -128,6 +160,11 @@ def _outputs(
 
 def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profile: "Profile") -> None:
     """Feed every output until the source ends, an output asks to stop, or `max_frames` are done; then sum up."""
+    from fer_runtime.window import Window
+
+    shown = next((output for output in outputs if isinstance(output, Window)), None)
+    if shown:
+        loop.waiting = shown.waiting
     answered = found = 0
     for frame, result in loop:
         with profile.stage("output"):

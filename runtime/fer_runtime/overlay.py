@@ -24,6 +24,15 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     return picture
 
 
+def caption(picture: NDArray[np.uint8], text: str) -> None:
+    """Write a line at the picture's top, light on dark, so that it is readable on anything."""
+    scale = max(0.45, picture.shape[0] / 1100)
+    line = max(1, round(1.6 * scale))
+    (width, height), below = cv2.getTextSize(text, FONT, scale, line)
+    cv2.rectangle(picture, (0, 0), (width + 12, height + 2 * below + 4), DARK, cv2.FILLED)
+    cv2.putText(picture, text, (6, height + below), FONT, scale, WHITE, line, cv2.LINE_AA)
+
+
 def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
     x, y, width, height = face.box
     # Readable both on a small face and on a large frame that will be shown smaller.

@@ -14,6 +14,7 @@ from fer_runtime.contract import Manifest
 from fer_runtime.errors import FerError
 
 NOWHERE = "/nonexistent/"
+MAKER = "that fer-export wrote"
 LARGEST_MODEL = 256 * 2**20  # bytes
 
 ort.set_default_logger_severity(4)  # its errors come back as exceptions; a session's own severity does not cover all
@@ -87,11 +88,14 @@ class Classifier:
         return found
 
 
-def read_model(path: Path) -> bytes:
-    """The bytes of a model file. Raises FerError for what is no file, cannot be read or is too large."""
+def read_model(path: Path, maker: str = MAKER) -> bytes:
+    """The bytes of a model file. Raises FerError for what is no file, cannot be read or is too large.
+
+    maker: where such files come from, for the errors.
+    """
     try:
         if not path.is_file():
-            raise FerError(f"{path} is not a file: expected an ONNX model that fer-export wrote")
+            raise FerError(f"{path} is not a file: expected an ONNX model {maker}")
         if path.stat().st_size > LARGEST_MODEL:
             raise FerError(f"{path} is larger than {LARGEST_MODEL >> 20} MiB: expected a small ONNX model")
         return path.read_bytes()
@@ -101,8 +105,7 @@ def read_model(path: Path) -> bytes:
 
 def open_file(path: Path, threads: int = 1, optimized: bool = True) -> ort.InferenceSession:
     """A CPU session on a file, as `open_session` on bytes. Raises FerError for what is no model or not safe to open."""
-    data = read_model(path)
-    _refuse_foreign(data, path)
+    data = read_checked(path)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # on some errors onnxruntime prints them there, and tries again
             return open_session(data, threads, optimized)
@@ -111,14 +114,16 @@ def open_file(path: Path, threads: int = 1, optimized: bool = True) -> ort.Infer
         raise FerError(f"{path} is not an ONNX model that onnxruntime {ort.__version__} can open ({reason})") from error
 
 
-def _refuse_foreign(data: bytes, path: Path) -> None:
-    """Raise FerError for what onnxruntime might crash or hang on, before it sees the file."""
+def read_checked(path: Path, maker: str = MAKER) -> bytes:
+    """`read_model`, and nothing in it that a runtime might crash or hang on. Raises FerError."""
+    data = read_model(path, maker)
     try:
         foreign = onnxfile.read(data).foreign
     except ValueError as error:
-        raise FerError(f"{path} is not an ONNX model ({error}): expected a whole file that fer-export wrote") from error
+        raise FerError(f"{path} is not an ONNX model ({error}): expected a whole file {maker}") from error
     if foreign:
-        raise FerError(f"{path} holds {foreign[0]}, expected one network on its own: export the model with fer-export")
+        raise FerError(f"{path} holds {foreign[0]}, expected one network on its own {maker}")
+    return data
 
 
 def _manifest(session: ort.InferenceSession, path: Path) -> Manifest:

@@ -1,43 +1,48 @@
-"""One face's answers over time: probabilities averaged over a fraction of a second, a label that does not flicker."""
+"""One face's answers over time: averaged probabilities, and a label that changes when the evidence for it is enough."""
 
 from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
 
-TIME_CONSTANT = 0.25  # seconds: a clear change of expression is answered about 0.2 s later
-MARGIN = 0.08  # how much likelier another label must be than the one shown
-CONFIDENT, DOUBTFUL = 0.40, 0.30  # a label is shown from the first probability on, and down to the second
+TIME_CONSTANT = 0.25  # seconds, of the average
+EVIDENCE = 0.3  # seconds times nats that change the label: a likelihood 20 times the shown one's does in 0.1 s
+DOUBT = 0.30  # probability of a label that is as good as no answer
+FLOOR = 0.01  # least probability that counts, so that a single frame never decides
+LONGEST = 0.5  # seconds for which one answer counts, where the next one is late
 
 
 class Smoother:
-    """An exponential average over time, not over frames, so that it means the same at 5 and at 30 frames a second.
+    """The label changes to another when the evidence for that, summed over time, reaches EVIDENCE.
 
-    The label changes only to one that is likelier by MARGIN; it is None, "uncertain", until one reaches CONFIDENT and
-    when the shown one falls below DOUBTFUL. The probabilities are calibrated (temperature), so that these thresholds
-    are shares of right answers.
+    Evidence is the logarithm of how much likelier the other label is than the shown one, times the seconds for which it
+    is so; what speaks against it takes away, down to nothing (a cumulative sum of log-likelihood ratios, Page 1954,
+    doi:10.1093/biomet/41.1-2.100). So a clear change is answered within a tenth of a second, and a doubtful one late or
+    never. "Uncertain" (None) is one label more, whose probability is always DOUBT: the others are calibrated
+    (temperature), so that this is a share of right answers. Time counts, not frames: it means the same at 5 and at 30
+    frames a second.
     """
 
     def __init__(self) -> None:
         self._average: NDArray[np.float32] | None = None
+        self._evidence = np.zeros(0)
+        self._shown = 0  # index of the label; beyond the last one: uncertain
         self._at = 0.0
-        self._label: int | None = None
 
     def __call__(self, probabilities: NDArray[np.float32], at: float) -> tuple[NDArray[np.float32], int | None]:
         """probabilities: float32 [classes] at time `at`, seconds -> the average of the same form, and the label."""
+        logs = np.log(np.append(np.maximum(probabilities, FLOOR), DOUBT))
         if self._average is None:
             self._average = probabilities
+            self._evidence, self._shown = np.zeros(len(logs)), int(logs.argmax())
         else:
-            share = np.float32(1 - exp(-max(0.0, at - self._at) / TIME_CONSTANT))
+            seconds = min(LONGEST, max(0.0, at - self._at))
+            share = np.float32(1 - exp(-seconds / TIME_CONSTANT))
             self._average = self._average + share * (probabilities - self._average)
+            self._evidence = np.maximum(0, self._evidence + seconds * (logs - logs[self._shown]))
+            best = int(self._evidence.argmax())
+            if self._evidence[best] >= EVIDENCE:
+                self._evidence[:] = 0
+                self._shown = best
         self._at = at
-        self._label = self._shown(self._average)
-        return self._average, self._label
-
-    def _shown(self, average: NDArray[np.float32]) -> int | None:
-        best, label = int(average.argmax()), self._label
-        if label is not None and average[label] >= DOUBTFUL and average[best] < average[label] + MARGIN:
-            return label
-        if average[best] >= CONFIDENT or (label is not None and average[best] >= DOUBTFUL):
-            return best
-        return None
+        return self._average, self._shown if self._shown < len(probabilities) else None

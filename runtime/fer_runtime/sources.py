@@ -1,7 +1,7 @@
 """Frames: what they are, and where they come from; video files and pictures, of which every one counts."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,15 @@ from fer_runtime.listing import IMAGE_SUFFIXES
 from fer_runtime.profile import Profile
 
 USUAL_FPS = 25.0  # of a video file that does not tell
+Due = Callable[[float], bool]  # whether there is time for the frame of that time, seconds on the source's clock
+
+
+Waiting = Callable[[float], bool]  # takes the seconds since the last frame; False: no more are wanted
+
+
+def always(at: float) -> bool:  # noqa: ARG001 - the types' signature
+    """Every frame is due, and every wait is fine."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -33,25 +42,37 @@ class Frame:
 
 
 class Source(Protocol):
-    """fps: nominal frames a second, 0 when unknown; notes: after the frames, what the user should be told."""
+    """fps: nominal frames a second, 0 when unknown; live: its frames come at their own pace, whoever looks at them;
+    notes: after the frames, what the user should be told.
+    """
 
     fps: float
+    live: bool
     notes: list[str]
 
-    def frames(self) -> Iterator[Frame]:
-        """The frames in order. Raises FerError when the source turns out to hold none."""
+    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:
+        """The frames in order that are due; others are not even decoded. Raises FerError when the source holds none.
+
+        waiting: is called a few times a second while none comes, as from a camera that is lost and opened again.
+        """
 
 
-def open_source(name: str, realtime: bool = False, profile: Profile | None = None) -> Source:
-    """A camera index, /dev path, stream URL, video file, picture or folder of pictures. Raises FerError.
+def open_source(
+    name: str,
+    realtime: bool = False,
+    profile: Profile | None = None,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> Source:
+    """A camera index, /dev path, `picamera`, stream URL, video file, picture or folder of pictures. Raises FerError.
 
     realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
-    profile: takes how long frames took to capture and decode.
+    profile: takes how long frames took to capture and decode. size (width, height) and fps: what a camera is asked for.
     """
-    if _is_camera(name) or "://" in name:
+    if is_camera(name) or "://" in name:
         from fer_runtime.live import Live
 
-        return Live(name, profile=profile)
+        return Live(name, profile=profile, size=size, fps=fps)
     path = Path(name)
     if path.is_dir():
         pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
@@ -69,12 +90,13 @@ class Pictures:
     """Picture files, one frame each."""
 
     fps = 0.0
+    live = False
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
         self.notes: list[str] = []
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - none has a time
         """The pictures that can be decoded. Raises FerError when none can."""
         index = 0
         broken: list[Path] = []
@@ -106,16 +128,16 @@ class Video:
 
     def __init__(self, path: Path, realtime: bool = False, profile: Profile | None = None) -> None:
         self._profile = profile or Profile()
-        self._realtime = realtime
+        self.live = realtime
         self.notes: list[str] = []
         self._path = path
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise FerError(f"{path} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
-        self.fps = nominal_fps(self._capture)
+        self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS))
 
-    def frames(self) -> Iterator[Frame]:
-        """The frames in order. Raises FerError when there is none."""
+    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
+        """The frames in order that are due. Raises FerError when there is none."""
         fps = self.fps or USUAL_FPS
         index = last = 0
         started = time.monotonic()
@@ -123,14 +145,15 @@ class Video:
             while self._grabbed():
                 early = index / fps - (time.monotonic() - started)
                 # One a second is given however late it is, where even decoding is slower than the file's pace.
-                if self._realtime and early < -1 / fps and index - last < fps:
+                late = self.live and early < -1 / fps and index - last < fps
+                if late or not due(index / fps):
                     index += 1
                     continue
                 with self._profile.stage("decode"):
                     fine, image = self._capture.retrieve()
                 if not fine:
                     break
-                if self._realtime:
+                if self.live:
                     time.sleep(max(0.0, early))
                 yield Frame(image.astype(np.uint8, copy=False), index, index / fps)
                 last = index
@@ -145,11 +168,12 @@ class Video:
             return self._capture.grab()
 
 
-def _is_camera(name: str) -> bool:
-    return (name.isascii() and name.isdecimal() and len(name) < 4) or name.startswith("/dev/video")
+def is_camera(name: str) -> bool:
+    """Whether it names a camera of this machine: a number, a /dev path, or `picamera`."""
+    number = name.isascii() and name.isdecimal() and len(name) < 4
+    return number or name.startswith("/dev/video") or name == "picamera"
 
 
-def nominal_fps(capture: cv2.VideoCapture) -> float:
-    """Frames a second as the source tells, 0 when it does not."""
-    fps = capture.get(cv2.CAP_PROP_FPS)
+def nominal_fps(fps: float) -> float:
+    """Frames a second that a source tells, 0 where it tells nothing likely."""
     return fps if 0 < fps <= 1000 else 0.0

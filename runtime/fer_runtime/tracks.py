@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.budget import difference, thumbnail
 from fer_runtime.detectors import Detection, Detector
 from fer_runtime.framing import Box
 from fer_runtime.profile import Profile
@@ -15,7 +16,8 @@ from fer_runtime.sources import Frame
 INTERVAL = 0.5  # seconds between looks at the whole frame: how late a new face may be found
 PATIENCE = 0.6  # seconds that a face is kept without being seen: a turned head, a hand before it
 REGION = 2.2  # side of what is looked at around a face, in its longer sides
-MOST_NEARBY = 4  # faces: looking at more of them one by one costs more than the whole frame
+MOST_NEARBY = 8  # faces: looking at more of them one by one costs more than the whole frame
+STILL = 1.0  # mean change of a face's thumbnail, 0..255, under which it is where it was; see docs/runtime.md
 SAME = 0.3  # least overlap (intersection over union) of one face in two looks
 CUT = 25.0  # mean change of a thumbnail's pixels, 0..255, that tells another scene
 THUMBNAIL = (32, 24)
@@ -31,40 +33,51 @@ class Track:
 
 
 class Tracker:
-    """Follows faces by detection: the whole frame when that is due, else the neighbourhood of each known face.
+    """Follows faces by detection: the neighbourhood of each known face and, when that is due, the whole frame first.
 
-    It is due after INTERVAL, in a new scene, where a face was lost, and while there are many. Detections are joined to
-    tracks by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model:
-    at a camera's pace a face overlaps itself).
+    It is due after `interval`, in a new scene, where a face was lost, and while there are many. Detections are joined
+    to tracks by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model:
+    at a camera's pace a face overlaps itself). The box is always the neighbourhood's, in which every face is of one
+    size: the detector's boxes differ by some percent with a face's size, and the expressions named in them with those.
+    Where the pixels of a face are what they were, it is not looked for.
     """
 
-    def __init__(self, whole: Detector, nearby: Detector, profile: Profile) -> None:
-        """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both."""
-        self._whole, self._nearby, self._profile = whole, nearby, profile
+    def __init__(self, whole: Detector, nearby: Detector, profile: Profile, interval: float = INTERVAL) -> None:
+        """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both.
+
+        interval: seconds between two looks at the whole frame; 0: at every frame.
+        """
+        self._whole, self._nearby, self._profile, self._interval = whole, nearby, profile, interval
         self._tracks: list[Track] = []
+        self._thumbnails: dict[int, NDArray[np.uint8]] = {}  # of each track, when it was last looked for
         self._given = 0
-        self._due = 0.0
+        self._due = self._at = 0.0
         self._scene: NDArray[np.uint8] | None = None
 
     def __call__(self, frame: Frame) -> list[Track]:
         """The faces of this frame, and those that were seen shortly before; a frame without a time stands alone."""
-        at = frame.at
+        image, at = frame.image, frame.at
         if at is None:
             self._tracks = []
-            return [self._begun(detection, 0.0) for detection in self._detected(frame.image)]
+            return [self._begun(self._near(image, d.box) or d, 0.0) for d in self._detected(image)]
         self._tracks = [track for track in self._tracks if 0 <= at - track.seen <= PATIENCE]
-        if self._is_cut(frame.image):
+        if not self._tracks:
+            self._scene = None
+        elif self._is_cut(image):
             self._tracks, self._due = [], at
-        if not 0 <= self._due - at <= INTERVAL or len(self._tracks) > MOST_NEARBY:
+        if not 0 <= self._due - at <= self._interval or len(self._tracks) > MOST_NEARBY:
             self._due = at
-        if at >= self._due:
-            self._tracks = self._joined(self._detected(frame.image), at)
-            self._due = at + INTERVAL
-        else:
+        looked = at >= self._due
+        if looked:
+            self._tracks = self._joined(self._detected(image), at)
+            self._due = at + self._interval
+        if self._tracks and len(self._tracks) <= MOST_NEARBY:
             with self._profile.stage("follow"):
-                self._tracks = [self._followed(track, frame.image, at) for track in self._tracks]
-            if any(track.seen < at for track in self._tracks):
-                self._due = at  # lost: the next frame is looked at as a whole
+                self._tracks = [self._followed(track, image, at, looked) for track in self._tracks]
+            if any(self._at <= track.seen < at for track in self._tracks):
+                self._due = at  # just lost: the next frame is looked at as a whole
+        self._at = at
+        self._thumbnails = {t.number: self._thumbnails[t.number] for t in self._tracks if t.number in self._thumbnails}
         return list(self._tracks)
 
     def _detected(self, image: NDArray[np.uint8]) -> list[Detection]:
@@ -100,18 +113,29 @@ class Tracker:
         ]
         return known + [self._begun(d, at) for j, d in enumerate(detections) if j not in taken.values()]
 
-    def _followed(self, track: Track, image: NDArray[np.uint8], at: float) -> Track:
+    def _followed(self, track: Track, image: NDArray[np.uint8], at: float, looked: bool) -> Track:
         """The track where the face is now, or as it was where it is not found."""
-        x, y, width, height = track.detection.box
+        before = self._thumbnails.get(track.number)
+        box = track.detection.box
+        if before is not None and not looked and difference(before, thumbnail(image, box)) < STILL:
+            return replace(track, seen=at)
+        found = self._near(image, box)
+        if found is None:
+            return track
+        self._thumbnails[track.number] = thumbnail(image, found.box)
+        return replace(track, detection=found, seen=at)
+
+    def _near(self, image: NDArray[np.uint8], box: Box) -> Detection | None:
+        """The face about where `box` is."""
+        x, y, width, height = box
         half = REGION * max(width, height) / 2
         left, top = (max(0, round(centre - half)) for centre in (x + width / 2, y + height / 2))
         right, bottom = round(x + width / 2 + half), round(y + height / 2 + half)
         region = image[top:bottom, left:right]
         if min(region.shape[:2], default=0) < 8:
-            return track
+            return None
         moved = [_moved(detection, left, top) for detection in self._nearby(np.ascontiguousarray(region))]
-        best = _nearest(moved, track.detection.box)
-        return replace(track, detection=best, seen=at) if best else track
+        return _nearest(moved, box)
 
 
 def overlap(a: Box, b: Box) -> float:

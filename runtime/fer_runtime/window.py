@@ -2,13 +2,19 @@
 
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.overlay import draw
+from fer_runtime.overlay import caption, draw
 from fer_runtime.results import Result
+
+ENDS = (ord("q"), 27)  # 27: Esc
+LOST = 1.0  # seconds without a picture after which that is shown
+PACE = 0.1  # share of the last interval in the mean one that the frames a second are of
 
 
 class Window:
@@ -16,25 +22,56 @@ class Window:
 
     TITLE = "fer-run (q ends)"
 
-    def __init__(self) -> None:
+    def __init__(self, mirror: bool = False) -> None:
+        """mirror: show people as a mirror does, as they expect of a camera that faces them; the text stays readable."""
         cv2.namedWindow(self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-        self._sized = False
+        self._mirror = mirror
+        self._last: NDArray[np.uint8] | None = None  # the last picture, without the line on top
+        self._at = 0.0
+        self._interval = 0.0  # mean seconds between two frames
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:
         """Show the frame; False when the user wants to end."""
+        if self._mirror:
+            image, result = mirrored(image, result)
         picture = draw(image, result)
-        label = f"{len(result.faces)} faces, {result.age_ms:.0f} ms old"
-        cv2.putText(picture, label, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-        if not self._sized:
+        now = time.monotonic()
+        if self._last is None:
             cv2.resizeWindow(self.TITLE, min(1280, picture.shape[1]), min(720, picture.shape[0]))
-            self._sized = True
-        cv2.imshow(self.TITLE, picture)
-        key = cv2.waitKey(1) & 0xFF
-        return key not in (ord("q"), 27) and cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        else:
+            share = PACE if self._interval else 1.0
+            self._interval += share * (now - self._at - self._interval)
+        self._last, self._at = picture, now
+        fps = f"{1 / self._interval:.0f} fps" if self._interval else "- fps"
+        return self._show(f"{fps}, {result.age_ms:.0f} ms old, {len(result.faces)} faces")
+
+    def waiting(self, seconds: float) -> bool:
+        """Show the last frame again, and since when there was none; False when the user wants to end."""
+        if self._last is None or seconds < LOST:
+            return self._goes_on()
+        return self._show(f"no picture for {seconds:.0f} s")
 
     def close(self) -> None:
         """Close the window."""
         cv2.destroyAllWindows()
+
+    def _show(self, line: str) -> bool:
+        if self._last is not None:
+            picture = self._last.copy()
+            caption(picture, line)
+            cv2.imshow(self.TITLE, picture)
+        return self._goes_on()
+
+    def _goes_on(self) -> bool:
+        key = cv2.waitKey(1) & 0xFF
+        return key not in ENDS and cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) >= 1
+
+
+def mirrored(image: NDArray[np.uint8], result: Result) -> tuple[NDArray[np.uint8], Result]:
+    """Frame and boxes with left and right exchanged."""
+    width = image.shape[1]
+    faces = tuple(replace(f, box=(width - f.box[0] - f.box[2], *f.box[1:])) for f in result.faces)
+    return cv2.flip(image, 1).astype(np.uint8, copy=False), replace(result, faces=faces)
 
 
 def can_open() -> bool:
