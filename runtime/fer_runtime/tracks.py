@@ -67,13 +67,14 @@ class Tracker:
             self._tracks, self._due = [], at
         if not 0 <= self._due - at <= self._interval or len(self._tracks) > MOST_NEARBY:
             self._due = at
+        before = {track.number: track for track in self._tracks}
         looked = at >= self._due
         if looked:
             self._tracks = self._joined(self._detected(image), at)
             self._due = at + self._interval
         if self._tracks and len(self._tracks) <= MOST_NEARBY:
             with self._profile.stage("follow"):
-                self._tracks = [self._followed(track, image, at, looked) for track in self._tracks]
+                self._tracks = [self._followed(track, before.get(track.number), image, at) for track in self._tracks]
             if any(self._at <= track.seen < at for track in self._tracks):
                 self._due = at  # just lost: the next frame is looked at as a whole
         self._at = at
@@ -113,17 +114,25 @@ class Tracker:
         ]
         return known + [self._begun(d, at) for j, d in enumerate(detections) if j not in taken.values()]
 
-    def _followed(self, track: Track, image: NDArray[np.uint8], at: float, looked: bool) -> Track:
-        """The track where the face is now, or as it was where it is not found."""
-        before = self._thumbnails.get(track.number)
-        box = track.detection.box
-        if before is not None and not looked and difference(before, thumbnail(image, box)) < STILL:
+    def _followed(self, track: Track, before: Track | None, image: NDArray[np.uint8], at: float) -> Track:
+        """The track where the face is now, or as it was where it is not found. before: as it was, None for a new one.
+
+        It is looked for where it was; a look at the whole frame, which `track` may come from, helps where that fails.
+        """
+        last = before or track
+        if track is before and self._is_still(track, image):
             return replace(track, seen=at)
-        found = self._near(image, box)
+        found = self._near(image, last.detection.box)
+        if found is None or overlap(found.box, track.detection.box) < SAME:
+            found = self._near(image, track.detection.box) if track is not last else None
         if found is None:
             return track
         self._thumbnails[track.number] = thumbnail(image, found.box)
         return replace(track, detection=found, seen=at)
+
+    def _is_still(self, track: Track, image: NDArray[np.uint8]) -> bool:
+        before = self._thumbnails.get(track.number)
+        return before is not None and difference(before, thumbnail(image, track.detection.box)) < STILL
 
     def _near(self, image: NDArray[np.uint8], box: Box) -> Detection | None:
         """The face about where `box` is."""
