@@ -71,7 +71,8 @@ def full_speed(video: Path, interval: float) -> dict[str, Any]:
     profile = Profile()
     source = open_source(str(video), profile=profile)
     begin = time.perf_counter()
-    for frame, result in Loop(source, *parts, profile=profile, interval=interval):  # type: ignore[arg-type]
+    classifier, whole, nearby = parts
+    for frame, result in Loop(source, classifier, whole, nearby, profile=profile, interval=interval):  # type: ignore[arg-type]
         output.write(frame.image, result)
         for face in result.faces:
             labels[frame.index, face.track] = (face.label, face.raw_label)

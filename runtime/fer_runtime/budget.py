@@ -16,6 +16,7 @@ THUMBNAIL = 16  # pixels of a side: the mean of many pixels hides a sensor's noi
 # Degrees Celsius and the answers a second allowed from there on. A Raspberry Pi's firmware slows the processor at 80.
 STEPS = ((75.0, 10.0), (77.0, 5.0), (79.0, 2.0))
 COOLER = 3.0  # degrees below a step's before it ends
+EARLY = 0.01  # seconds by which a frame may come before it is due: frames do not come evenly
 LOOK = 2.0  # seconds between looks at the temperature
 SYSTEM = Path("/sys")
 SLOWED = 0b1110  # bits: frequency capped, throttled, soft temperature limit; bit 0 is too low a voltage
@@ -55,10 +56,10 @@ class Pace:
         pause = max(self._pause, self._heat.pause())
         if not pause:
             return True
-        if self._next - pause <= at < self._next - pause / 100:
+        if self._next - pause - EARLY <= at < self._next - EARLY:
             return False
         self._next += pause
-        if not at < self._next <= at + 1.02 * pause:  # the first one, one after a gap, or at another pace
+        if not at < self._next <= at + pause + EARLY:  # the first one, one after a gap, or at another pace
             self._next = at + pause
         return True
 

@@ -14,7 +14,7 @@ import numpy as np
 from fer_runtime.budget import to_stderr
 from fer_runtime.errors import FerError
 from fer_runtime.profile import Profile
-from fer_runtime.sources import Due, Frame, Waiting, always, is_camera, nominal_fps
+from fer_runtime.sources import Due, Frame, Waiting, always, nominal_fps
 
 TIMEOUT_MS = 10_000
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds before a lost source is opened again; each wait doubles the last
@@ -58,8 +58,6 @@ class Live:
         self._name, self._say, self._profile = name, say, profile or Profile()
         self._size, self._fps = size, fps
         self.notes: list[str] = []
-        if (size or fps) and not is_camera(name):
-            raise FerError(f"--size and --fps are for a camera: {name} comes as it is")
         self._capture = self._opened()
         if not self._capture.isOpened():
             raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {_advice(name)}")

@@ -20,7 +20,7 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     for face in result.faces:
         _draw_bars(picture, face, taken)
     for face in result.faces:
-        _draw_face(picture, face)
+        _draw_face(picture, face, taken)
     return picture
 
 
@@ -33,7 +33,8 @@ def caption(picture: NDArray[np.uint8], text: str) -> None:
     cv2.putText(picture, text, (6, height + below), FONT, scale, WHITE, line, cv2.LINE_AA)
 
 
-def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
+def _draw_face(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> None:
+    """The box, and its label above it or, where that is taken, below; the label is added to `taken`."""
     x, y, width, height = face.box
     # Readable both on a small face and on a large frame that will be shown smaller.
     scale = max(0.4, picture.shape[0] / 1500, min(1.2, width / 180))
@@ -42,10 +43,14 @@ def _draw_face(picture: NDArray[np.uint8], face: Face) -> None:
     text = f"{face.label[:LONGEST_LABEL]} {face.confidence:.0%}"
     (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
     left = min(max(0, x), max(0, picture.shape[1] - text_width - 4))
-    base = y - below - 2 if y - text_height - 2 * below > 0 else y + height + text_height + below
-    corners = (left, base - text_height - below), (left + text_width + 4, base + below)
-    cv2.rectangle(picture, *corners, ACCENT, cv2.FILLED)
-    cv2.putText(picture, text, (left + 2, base), FONT, scale, DARK, line, cv2.LINE_AA)
+    tall = text_height + 2 * below
+    tops = (y - tall - 2, y + height + 2) if y - tall - 2 > 0 else (y + height + 2,)
+    places = [(left, top, text_width + 4, tall) for top in tops]
+    area = next((place for place in places if _is_apart(place, taken)), places[0])
+    taken.append(area)
+    top = area[1]
+    cv2.rectangle(picture, (left, top), (left + text_width + 4, top + tall), ACCENT, cv2.FILLED)
+    cv2.putText(picture, text, (left + 2, top + text_height + below), FONT, scale, DARK, line, cv2.LINE_AA)
 
 
 def _draw_bars(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> None:
@@ -74,9 +79,12 @@ def _draw_bars(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> Non
 
 def _is_free(area: Area, picture: NDArray[np.uint8], taken: list[Area]) -> bool:
     """Whether `area` is inside the frame from left to right and touches nothing that is taken."""
+    return _is_apart(area, taken) and area[0] >= 0 and area[0] + area[2] <= picture.shape[1]
+
+
+def _is_apart(area: Area, taken: list[Area]) -> bool:
     x, y, width, height = area
-    apart = all(
+    return all(
         x + width <= other[0] or other[0] + other[2] <= x or y + height <= other[1] or other[1] + other[3] <= y
         for other in taken
     )
-    return apart and x >= 0 and x + width <= picture.shape[1]

@@ -26,8 +26,8 @@ class Face:
 
     @property
     def confidence(self) -> float:
-        """The likeliest expression's smoothed probability."""
-        return max(self.probabilities.values())
+        """The label's smoothed probability; the likeliest expression's while it is uncertain."""
+        return self.probabilities.get(self.label, max(self.probabilities.values()))
 
 
 @dataclass(frozen=True)

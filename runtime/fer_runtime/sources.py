@@ -69,6 +69,8 @@ def open_source(
     realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
     profile: takes how long frames took to capture and decode. size (width, height) and fps: what a camera is asked for.
     """
+    if (size or fps) and not is_camera(name):
+        raise FerError(f"--size and --fps are for a camera: {name} comes as it is")
     if is_camera(name) or "://" in name:
         from fer_runtime.live import Live
 
