@@ -24,7 +24,8 @@ class Window:
 
     def __init__(self, mirror: bool = False) -> None:
         """mirror: show people as a mirror does, as they expect of a camera that faces them; the text stays readable."""
-        cv2.namedWindow(self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        # The normal GUI is a window alone; the expanded one of Qt has buttons, and a key that saves the picture.
+        cv2.namedWindow(self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._mirror = mirror
         self._last: NDArray[np.uint8] | None = None  # the last picture, without the line on top
         self._at = 0.0
