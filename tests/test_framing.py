@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from drawn import draw_face
-from fer_runtime.framing import FER2013, Framing, crop, crop_square, to_face
+from fer_runtime.framing import FER2013, Framing, crop, crop_square, tilt, to_face
 
 
 @pytest.mark.parametrize("side", [48, 96, 130, 211])
@@ -41,3 +41,28 @@ def test_oblong_images_keep_their_shape() -> None:
     image = np.zeros((48, 96), np.uint8)
     image[:, 24:72] = 200
     assert (to_face(image, 48) == 200).all()
+
+
+@pytest.mark.parametrize("angle", [-30, -15, 20, 40])
+def test_a_leaning_face_is_turned_back(angle: float) -> None:
+    face = draw_face("happy", np.random.RandomState(0))
+    side, centre = 120, (320, 240)
+    turn = cv2.getRotationMatrix2D((24, 24), -angle, side / 48)  # clockwise
+    turn[:, 2] += np.array(centre) - 24
+    frame = np.full((480, 640), 90, np.uint8)
+    cv2.warpAffine(face, turn, (640, 480), dst=frame, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
+    box = (centre[0] - 50.0, centre[1] - 60.0, 100.0, 120.0)
+    framing = Framing(0.5, 0.5, 1.0)
+    as_it_is, turned = (crop(frame, box, framing, 48, "grey", each)[0, 8:40, 8:40] for each in (0.0, angle))
+    wanted = face[8:40, 8:40].astype(int)
+    assert np.abs(turned - wanted).mean() < 0.5 * np.abs(as_it_is - wanted).mean()
+    assert crop(frame[:, :, None].repeat(3, 2), box, framing, 48, "rgb", angle).shape == (3, 48, 48)
+
+
+def test_only_faces_that_clearly_lean_are_turned() -> None:
+    def eyes(angle: float) -> np.ndarray:
+        other = (100 + 40 * np.cos(np.radians(angle)), 100 + 40 * np.sin(np.radians(angle)))
+        return np.array([(100, 100), other, (0, 0), (0, 0), (0, 0)], np.float32)
+
+    assert [tilt(eyes(angle)) for angle in (0, 5, -11, 80, -100, 180)] == [0] * 6
+    assert [tilt(eyes(angle)) for angle in (13, -20, 44)] == pytest.approx([13, -20, 44], abs=0.01)

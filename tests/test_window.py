@@ -79,17 +79,19 @@ def pi(tmp_path: Path) -> Path:
 
 
 def start(screen: Screen, *arguments: object, path: Path | str = "") -> subprocess.Popen[str]:
-    environment = os.environ | {"DISPLAY": screen.display, "PYTHONPATH": str(path), "QT_QPA_PLATFORM": "xcb"}
+    environment = os.environ | {"DISPLAY": screen.display, "PYTHONPATH": str(path), "PYTHONFAULTHANDLER": "1"}
     return subprocess.Popen(
         [str(BIN / "fer-run"), *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER it tells where it is
+            pytest.fail(f"exit code {process.poll()}, standard error: {process.communicate()[1]}")
         time.sleep(0.1)
 
 
@@ -108,7 +110,7 @@ def end(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize("key", ["q", "Escape"])
 def test_a_key_ends_it(screen: Screen, pi: Path, key: str) -> None:
     process = start(screen, "--source", "picamera", path=pi)
-    wait_until(lambda: shows_a_face(screen))
+    wait_until(lambda: shows_a_face(screen), process)
     screen.press("s")  # saves nothing: there is no such key
     time.sleep(0.5)
     assert process.poll() is None
@@ -127,7 +129,7 @@ def test_a_camera_is_shown_as_in_a_mirror_and_a_video_is_not(screen: Screen, pi:
     straight = render(0).astype(float)
     for source, mirror in (("picamera", True), (clip, False)):
         process = start(screen, "--source", source, "--realtime", "--max-fps", 1, path=pi)
-        wait_until(lambda: shows_a_face(screen))
+        wait_until(lambda: shows_a_face(screen), process)
         shot = screen.shot()[:480, :640].astype(float)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
@@ -138,11 +140,11 @@ def test_a_camera_is_shown_as_in_a_mirror_and_a_video_is_not(screen: Screen, pi:
 @needs_x
 def test_while_the_camera_is_lost_the_window_says_so_and_hears_q(screen: Screen, pi: Path) -> None:
     process = start(screen, "--source", "picamera", path=pi)
-    wait_until(lambda: shows_a_face(screen))
+    wait_until(lambda: shows_a_face(screen), process)
     (pi / "unplugged").touch()
     time.sleep(1.5)
     first = screen.shot()
-    wait_until(lambda: bool((screen.shot()[:30, :300] != first[:30, :300]).any()), 10)  # the seconds count on
+    wait_until(lambda: bool((screen.shot()[:30, :300] != first[:30, :300]).any()), process)  # the seconds count on
     assert np.array_equal(screen.shot()[60:], first[60:])  # below, the last picture stays
     assert process.poll() is None
     screen.press("q")

@@ -27,7 +27,7 @@ PAIRS = 300
 
 
 def leaning(classifier: "Classifier", faces: "Faces", angle: float) -> tuple[int, float, float, float]:
-    """How many pasted faces are found, and accuracy on them: of what was pasted, of crops as they are, of turned ones."""
+    """How many pasted faces are found, and accuracy on them: as pasted, of crops as they are, of turned crops."""
     from fer_runtime.detectors import RetinaFace
     from fer_runtime.framing import crop, tilt
 
