@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Box
+from fer_runtime.tracks import overlap
 
 MARGIN = 0.35  # of a box's sides, added on each side: hair, ears and a head that moves on
 MEMORY = 1.0  # seconds for which a place stays covered after a face was last found there
-TILES = 6  # across a face: an eye is less than a tile; what a network or a person could tell is gone, not just soft
+TILES = 4  # across a face: both eyes are in two of them; what a network or a person could tell is gone, not just soft
+SAME = 0.7  # overlap with a face's place of before, which the new one then stands for
 
 
 class Blur:
@@ -33,8 +35,11 @@ class Blur:
         if at is None:
             self._places = [(box, 0.0) for box in found]
         else:
-            kept = [(box, seen) for box, seen in self._places if 0 <= at - seen < MEMORY]
-            self._places = kept + [(box, at) for box in found]
+            self._places = [
+                (box, seen)
+                for box, seen in self._places
+                if 0 <= at - seen < MEMORY and all(overlap(box, new) < SAME for new in found)
+            ] + [(box, at) for box in found]
         picture = image.copy()
         for box, _ in self._places:
             _cover(picture, box)
