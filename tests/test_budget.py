@@ -181,3 +181,12 @@ def test_a_hot_board_answers_fewer_frames(board: Board, tmp_path: Path) -> None:
     answered = [result.frame for _, result in Loop(source, Classifier(), pace=pace)]
     assert len(answered) == pytest.approx(50 / FPS * STEPS[0][1], abs=1)
     assert len(said) == 1
+
+
+def test_of_a_file_every_frame_counts_on_a_hot_board_too(board: Board, tmp_path: Path) -> None:
+    board.temp.write_text("76000\n")
+    pace = Pace(None, Heat(lambda _: None, tmp_path), live=False)
+    assert all(pace.is_due(index / FPS) for index in range(50))
+    assert pace.rest() == 1 / STEPS[0][1]
+    board.temp.write_text("60000\n")
+    assert pace.rest() == 0

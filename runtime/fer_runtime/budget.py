@@ -43,17 +43,21 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 class Pace:
-    """When the next answer is due: `max_fps` on average, as frames seldom come on time, and less while it is hot."""
+    """When the next answer is due: `max_fps` on average, as frames seldom come on time, and less while it is hot.
 
-    def __init__(self, max_fps: float | None = None, heat: "Heat | None" = None) -> None:
+    Of a live source frames are passed over for that; a file, of which every frame counts, is read more slowly.
+    """
+
+    def __init__(self, max_fps: float | None = None, heat: "Heat | None" = None, live: bool = True) -> None:
         """max_fps: answers a second of the source's own time at most; heat: of this machine, when None."""
+        self._live = live
         self._pause = 0.0 if max_fps is None else 1 / max_fps
         self._heat = heat or Heat()
         self._next = -inf  # when the next answer is due, seconds on the source's clock
 
     def is_due(self, at: float) -> bool:
         """Whether there is time for the frame of that time, seconds on the source's clock."""
-        pause = max(self._pause, self._heat.pause())
+        pause = max(self._pause, self._heat.pause()) if self._live else self._pause
         if not pause:
             return True
         if self._next - pause - EARLY <= at < self._next - EARLY:
@@ -64,8 +68,8 @@ class Pace:
         return True
 
     def rest(self) -> float:
-        """Seconds to wait before the next frame of a file, which would else be worked on at full speed."""
-        return self._heat.pause()
+        """Seconds to wait before the next frame is asked for."""
+        return 0.0 if self._live else self._heat.pause()
 
 
 class Heat:

@@ -63,7 +63,7 @@ class Loop:
         self._tracker = Tracker(detector or RetinaFace(), nearby or RetinaFace.nearby(), self._profile, interval)
         self._tracks: list[Track] = []
         self._known: dict[int, Known] = {}
-        self._pace = pace or Pace(max_fps)
+        self._pace = pace or Pace(max_fps, live=source.live)
         self._blur = blur
         self.waiting: Waiting = always
 
@@ -78,8 +78,8 @@ class Loop:
                     frame = replace(frame, image=self._blur(frame.image, boxes, frame.at))
             yield frame, result
             self._profile.looped()
-            if not self._source.live:
-                time.sleep(self._pace.rest())
+            if rest := self._pace.rest():
+                time.sleep(rest)
 
     def answer(self, frame: Frame) -> Result:
         """The faces of one frame that are seen in it, the longest known first."""
