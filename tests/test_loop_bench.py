@@ -13,6 +13,8 @@ from fer_benchmarks.clip import FRAMES
 from fer_benchmarks.loop import TARGETS, agreement, flips
 from fer_benchmarks.paced import Paced
 from fer_benchmarks.pasted import RATE, lags
+from fer_runtime.budget import Heat, Pace
+from fer_runtime.profile import Profile
 from fer_runtime.smoothing import Smoother
 
 
@@ -85,3 +87,16 @@ def test_a_paced_file_is_played_again_and_again(tmp_path: Path) -> None:
         if len(seen) == 8:
             break
     assert set(seen) == {0, 1, 2}
+
+
+def test_frames_for_which_there_is_no_time_are_not_decoded(clip: Path) -> None:
+    profile = Profile()
+    seen = []
+    for frame in Paced(clip, profile=profile).frames(Pace(5, Heat(system=Path("/nonexistent"))).is_due):
+        seen.append(frame.index)
+        if len(seen) == 6:
+            break
+    stages = profile.plain()["stages"]
+    assert stages["decode"]["n"] <= 8
+    assert stages["capture"]["n"] > 2 * stages["decode"]["n"]
+    assert seen == sorted(set(seen))
