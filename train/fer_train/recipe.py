@@ -36,7 +36,7 @@ class Recipe:
     low_side: float = 0.75  # of the side
     # With --teacher: a face's target is this much the teachers' answer, the rest its label.
     teacher_share: float = 0.7
-    teacher_views: int = 8  # augmented views of each face that the teachers answer, averaged
+    teacher_views: int = 32  # views of each face that teachers answer and the pupil sees, in turn, an epoch each
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
     augmentation: Augmentation = Augmentation()
 
