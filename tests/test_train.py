@@ -17,9 +17,10 @@ from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Framing, crop
 from fer_train import checkpoint
 from fer_train.augment import augment, drawn
-from fer_train.calibrate import framing, temperature
+from fer_train.calibrate import balance, framing, temperature
 from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import Augmentation
+from fer_train.run import outcome
 
 
 def test_fit_learns_and_writes_everything(trained: Path) -> None:
@@ -192,6 +193,27 @@ def test_augmentation_varies_each_face_and_keeps_the_range(faces_folder: Path) -
     mirrored = (augment(pixels, numbers, still, 48) - pixels.flip(3)).abs().amax((1, 2, 3)) < 1
     assert same.sum() > 16
     assert mirrored.sum() > 16
+
+
+def test_balance_answers_each_class_as_often_as_it_is_labelled() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 6_000, replacement=True, generator=generator)
+    logits = 1.5 * torch.nn.functional.one_hot(labels, 3) + torch.randn(6_000, 3, generator=generator)
+    logits += torch.tensor([0.8, 0.0, -0.8])  # as one that prefers frequent classes
+    before, added = torch.bincount(logits.argmax(1)), balance(logits, labels)
+    after, wanted = torch.bincount((logits + added).argmax(1)), torch.bincount(labels)
+    assert (before - wanted).abs().max() > 400
+    assert (after - wanted).abs().max() < 60
+    assert added.sum() == pytest.approx(0, abs=1e-4)
+    assert added[2] > added[1] > added[0]
+
+
+def test_the_balance_is_in_the_checkpoint(trained: Path) -> None:
+    """What was added to the head stands in the metrics, and taking it away gives the run's own network."""
+    found, run = checkpoint.load(trained / "model.pt"), outcome(trained / "last.pt")
+    added = torch.tensor(found.metrics["balance"])
+    assert added.shape == (3,)
+    assert torch.allclose(found.network.head.bias - added, run.network().head.bias, atol=1e-3)
 
 
 def test_temperature_finds_the_one_that_was_applied() -> None:
