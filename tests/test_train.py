@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from fer_runtime.framing import Framing, crop
 from fer_train import checkpoint
 from fer_train.augment import augment, drawn
 from fer_train.calibrate import balance, framing, temperature
+from fer_train.finish import finish
 from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import Augmentation
 from fer_train.run import outcome
@@ -208,9 +210,13 @@ def test_balance_answers_each_class_as_often_as_it_is_labelled() -> None:
     assert added[2] > added[1] > added[0]
 
 
-def test_the_balance_is_in_the_checkpoint(trained: Path) -> None:
+def test_the_balance_is_in_the_checkpoint(trained: Path, faces_folder: Path, tmp_path: Path) -> None:
     """What was added to the head stands in the metrics, and taking it away gives the run's own network."""
-    found, run = checkpoint.load(trained / "model.pt"), outcome(trained / "last.pt")
+    run = outcome(trained / "last.pt")
+    assert checkpoint.load(trained / "model.pt").metrics["balance"] is None  # nano's recipe
+    run = replace(run, job=replace(run.job, recipe=replace(run.job.recipe, balanced=True)))
+    finish(run, load(faces_folder), tmp_path)
+    found = checkpoint.load(tmp_path / "model.pt")
     added = torch.tensor(found.metrics["balance"])
     assert added.shape == (3,)
     assert torch.allclose(found.network.head.bias - added, run.network().head.bias, atol=1e-3)

@@ -28,7 +28,7 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
     """
     network, job = run.network(), run.job
     train, valid = training_split(data), data.split("valid")
-    added = _balance(network, train, job)
+    added = _balance(network, train, job) if job.recipe.balanced else None
     logits, labels = predict(network, valid, torch.device("cpu")), torch.from_numpy(valid.labels)
     temperature = calibrate.temperature(logits, labels)
     scores = score(logits.argmax(1).numpy(), valid.labels, data.classes)
