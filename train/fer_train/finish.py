@@ -19,6 +19,8 @@ from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
 from fer_train.ranges import activation_ranges
 from fer_train.run import Job, Outcome
 
+BALANCE_VIEWS = 4  # of each face: one alone moves the accuracy by 0.1 points
+
 
 def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None) -> tuple[Scores, list[str]]:
     """Measure the best epoch's network and write model.pt and its reports into `out`.
@@ -73,17 +75,20 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
 
 
 def _balance(network: FerNet, train: Faces, job: Job) -> list[float]:
-    """Move the head's bias by `calibrate.balance`, as one view of the training faces tells it; what was added.
+    """Move the head's bias by `calibrate.balance`, as views of the training faces tell it; what was added.
 
     Not as the plain faces tell it: those it knows by heart. Their copies among evaluation faces are not in `train`.
     """
-    numbers, labels = drawn(len(train), job.seed), torch.from_numpy(train.labels)
-    with torch.inference_mode():
+    labels = torch.from_numpy(train.labels).repeat(BALANCE_VIEWS)
+    with torch.no_grad():
         logits = torch.cat([
             network(normalize(augment(pixels, some, job.recipe.augmentation, pixels.shape[-1])))
-            for pixels, some in zip(torch.from_numpy(train.pixels).split(512), numbers.split(512), strict=True)
+            for view in range(BALANCE_VIEWS)
+            for pixels, some in zip(
+                torch.from_numpy(train.pixels).split(512), drawn(len(train), view).split(512), strict=True
+            )
         ])  # fmt: skip
-    added = calibrate.balance(logits.clone(), labels)
+    added = calibrate.balance(logits, labels)
     with torch.no_grad():
         network.head.bias.add_(added)
     return [round(value, 4) for value in added.tolist()]
