@@ -113,13 +113,17 @@ class Live:
 
 
 def _is_there(name: str) -> bool:
-    """Whether its server takes a connection, or its device exists; False too where that cannot be told, as of UDP."""
+    """Whether its server takes a connection, or its device exists; False too where that cannot be told.
+
+    Of other protocols than those in PORTS it cannot: `ffmpeg ... tcp://HOST:PORT?listen`, say, serves one connection.
+    """
     if "://" not in name:
         return Path(f"/dev/video{name}" if name.isdecimal() else name).exists()
     try:
         url = urlsplit(name)
-        address = (url.hostname or "", url.port or PORTS.get(url.scheme, 0))
-        socket.create_connection(address, timeout=LOOK).close()
+        if url.scheme not in PORTS:
+            return False
+        socket.create_connection((url.hostname or "", url.port or PORTS[url.scheme]), timeout=LOOK).close()
     except (OSError, ValueError):
         return False
     return True
