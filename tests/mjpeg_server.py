@@ -14,7 +14,7 @@ from pathlib import Path
 class Camera(BaseHTTPRequestHandler):
     """Answers every request with multipart/x-mixed-replace, as network cameras do."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()

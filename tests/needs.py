@@ -37,4 +37,7 @@ def missing(names: tuple[str, ...]) -> str:
 @functools.cache
 def _works(name: str) -> bool:
     command = COMMANDS[name]
-    return shutil.which(command[0]) is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+    return (
+        shutil.which(command[0]) is not None
+        and not subprocess.run(command, capture_output=True, check=False).returncode
+    )

@@ -1,6 +1,7 @@
 """Servers of real streams on loopback, in processes of their own, to be killed and started again."""
 
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -15,18 +16,21 @@ HERE = Path(__file__).parent
 
 
 class Server:
-    """One of tests/*_server.py. address: what a client opens."""
+    """One of tests/*_server.py. address: what a client opens; command: what starts it."""
 
     def __init__(self, address: str, command: list[str]) -> None:
         self.address = address
-        self._command = command
+        self.command = command
         self.start()
 
     def start(self) -> None:
         """Return as soon as it listens."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()
