@@ -1,6 +1,7 @@
-"""A motion JPEG camera over HTTP: `python tests/mjpeg_server.py PORT PAUSE PICTURE...`; it says "ready" when it listens.
+"""A motion JPEG camera over HTTP: `python tests/mjpeg_server.py PORT PAUSE PICTURE...`.
 
-Each that connects gets the pictures in turn, with PAUSE seconds between them, for as long as it stays.
+Each that connects gets the pictures in turn, with PAUSE seconds between them, for as long as it stays; it says "ready"
+when it listens.
 """
 
 import itertools

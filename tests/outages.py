@@ -3,45 +3,22 @@
 GStreamer's RTSP server is killed, stays away for each of these times, and is started again, while one fer-run reads it.
 """
 
-import json
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from conftest import start
+from following import captured, first_after
 from servers import Server, rtsp
-
-PATIENCE = 60  # seconds
-
-
-def answers(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file that is being written."""
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def captured(answer: dict[str, Any]) -> float:
-    """When its frame was, seconds since 1970."""
-    return datetime.fromisoformat(answer["time"]).timestamp()
-
-
-def first_after(path: Path, moment: float) -> dict[str, Any]:
-    """The first answer to a frame captured after `moment`, waited for."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        fresh = [answer for answer in answers(path)[-200:] if captured(answer) > moment]
-        if fresh:
-            return fresh[0]
-        time.sleep(0.05)
-    raise AssertionError(f"no fresh answer in {PATIENCE} s")
 
 
 def outage(server: Server, path: Path, seconds: float) -> tuple[float, float, float]:
-    """Kill the server for so long: when it was gone, when it listened again (s since 1970), s from then to an answer."""
+    """Kill the server for so long: when it was gone and when it listened again, and how long until an answer, seconds.
+
+    The moments are seconds since 1970; the answer is one to a frame captured after the second.
+    """
     server.kill()
     gone = time.time()
     time.sleep(seconds)

@@ -1,7 +1,7 @@
 """A real RTSP server, GStreamer's: `python3 tests/rtsp_server.py PICTURES PORT`, run by the system's Python.
 
-It plays numbered motion JPEG pictures (a pattern such as frame-%03d.jpg, 640x480) at 25 frames a second, again and again,
-at rtsp://127.0.0.1:PORT/faces, and says "ready" when it listens.
+It plays numbered motion JPEG pictures (a pattern such as frame-%03d.jpg, 640x480) at 25 frames a second, again and
+again, at rtsp://127.0.0.1:PORT/faces, and says "ready" when it listens.
 """
 
 import sys

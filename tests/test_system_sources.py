@@ -1,7 +1,6 @@
 """Real streams and files that break: servers killed and stopped, videos cut, sources that vanish, sizes that change."""
 
 import json
-import os
 import random
 import signal
 import socket
@@ -14,7 +13,8 @@ import pytest
 
 from conftest import Run, start
 from fer_benchmarks.clip import FRAMES, render
-from outages import answers, captured, first_after, outage
+from following import answers, captured, decoded, first_after
+from outages import outage
 from servers import mjpeg, rtsp
 
 
@@ -164,12 +164,3 @@ def test_frames_change_size(tmp_path: Path) -> None:
         tall = [max(face["box"][3] for face in answer["faces"]) for answer in some if answer["faces"]]
         assert 0.17 * height < min(tall) <= max(tall) < 0.28 * height
     assert decoded(recording) >= len(answered) - 1
-
-
-def decoded(video: Path) -> int:
-    """How many frames ffprobe decodes."""
-    asked = ["-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames", "-of", "json"]
-    told = subprocess.run(
-        ["ffprobe", "-loglevel", "quiet", *asked, video], capture_output=True, check=True, env=os.environ
-    )
-    return int(json.loads(told.stdout)["streams"][0]["nb_read_frames"])
