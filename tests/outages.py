@@ -19,6 +19,7 @@ def outage(server: Server, path: Path, seconds: float) -> tuple[float, float, fl
 
     The moments are seconds since 1970; the answer is one to a frame captured after the second.
     """
+    first_after(path, time.time(), count=25)  # none of the frames that waited while the run began
     server.kill()
     gone = time.time()
     time.sleep(seconds)

@@ -30,7 +30,7 @@ def on_a_small_disk(tmp_path: Path, size: str, *command: object) -> tuple[subpro
     kept.mkdir()
     namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh", size, disk, disk]
     done = subprocess.run(
-        [*namespace, *map(str, command)],
+        list(map(str, [*namespace, *command])),
         capture_output=True, text=True, env={"KEPT": str(kept), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}, check=False,
     )  # fmt: skip
     return done, kept
