@@ -17,6 +17,8 @@ from following import answers, captured, decoded, first_after
 from outages import outage
 from servers import mjpeg, rtsp
 
+UNDER_WAY = 1.5  # seconds that frames may wait in sockets on a busy machine
+
 
 @pytest.mark.system("rtsp")
 def test_an_rtsp_server_is_killed_and_started_again(tmp_path: Path) -> None:
@@ -25,7 +27,7 @@ def test_an_rtsp_server_is_killed_and_started_again(tmp_path: Path) -> None:
     with rtsp(tmp_path) as server:
         run = start("fer-run", "--source", server.address, "--headless", "--jsonl", lines)
         first_after(lines, 0)
-        outages = [outage(server, lines, seconds)[:2] for seconds in (0.1, 2.5)]
+        outages = [outage(server, lines, seconds)[:2] for seconds in (0.1, UNDER_WAY + 1)]
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=30)
     assert run.returncode == 130, errors
@@ -35,8 +37,8 @@ def test_an_rtsp_server_is_killed_and_started_again(tmp_path: Path) -> None:
     assert len(answered) == lines.read_text().count("\n")
     frames = [answer["frame"] for answer in answered]
     assert frames == sorted(set(frames))
-    for gone, back in outages:  # half a second: frames under way
-        assert not [answer for answer in answered if gone + 0.5 < captured(answer) < back]
+    for gone, back in outages:
+        assert not [answer for answer in answered if gone + UNDER_WAY < captured(answer) < back]
     assert all(len(answer["faces"]) == 2 for answer in answered[-3:])
 
 
@@ -48,9 +50,10 @@ def test_an_rtsp_server_that_stands_still_goes_on(tmp_path: Path) -> None:
         run = start("fer-run", "--source", server.address, "--headless", "--jsonl", lines)
         first_after(lines, 0)
         server.send_signal(signal.SIGSTOP)
+        time.sleep(UNDER_WAY)
         stopped = time.time()
-        time.sleep(2)
-        still = [answer for answer in answers(lines) if captured(answer) > stopped + 0.5]
+        time.sleep(1.5)
+        still = [answer for answer in answers(lines) if captured(answer) > stopped]
         server.send_signal(signal.SIGCONT)
         first_after(lines, time.time())
         run.terminate()
