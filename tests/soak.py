@@ -33,7 +33,7 @@ from servers import mjpeg
 
 SIZE = (160, 120)
 PERIOD = 125  # pictures: the clip's 100 with faces, then 25 without
-EVERY = 0.25  # seconds between samples
+EVERY = 0.1  # seconds between samples
 WARM_UP = 0.2  # share of a run's frames
 MOST = 300  # samples that the slope is taken of
 LEAK = 1.0  # bytes a frame: malloc's least piece is 32, so this is one such piece lost in 32 frames
