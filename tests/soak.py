@@ -6,6 +6,7 @@ memory, descriptors and threads. The memory's slope is Theil and Sen's (the medi
 samples, Sen 1968) after a warm-up, with a moving-block bootstrap's interval, as neighbouring samples are alike.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -137,8 +138,9 @@ def watch(source: str, frames: int, progress: Progress) -> dict[str, Any]:
     try:
         while process.poll() is None:
             time.sleep(EVERY)
-            if counter.frames and process.poll() is None:
-                samples.append(sample(process.pid, counter.frames))
+            if 0 < counter.frames < frames:  # neither starting nor ending
+                with contextlib.suppress(KeyError, FileNotFoundError):  # it ended in this moment
+                    samples.append(sample(process.pid, counter.frames))
                 progress.update(task, completed=counter.frames)
     finally:
         process.terminate()
