@@ -11,6 +11,7 @@ from conftest import BIN, start
 from fer_benchmarks.clip import FRAMES
 from following import answers, decoded, first_after, opened
 
+pytestmark = pytest.mark.system  # those without a mark of their own need no program
 # A disk of its own that vanishes with the process, and what was on it at the end.
 ON_A_SMALL_DISK = """
 mount -t tmpfs -o size="$1" tmpfs "$2" || exit 99

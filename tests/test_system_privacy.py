@@ -12,6 +12,7 @@ from conftest import BIN
 from fer_benchmarks.clip import render
 from servers import mjpeg
 
+pytestmark = pytest.mark.system  # those without a mark of their own need no program
 # Whatever takes a file's name, makes a socket or a connection, or could get round those.
 CALLS = "%file,%network,io_uring_setup,memfd_create,execve,clone,clone3,fork,vfork"
 # Names in a call that writes, makes, renames or removes; O_RDWR too, as it may.

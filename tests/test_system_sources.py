@@ -17,6 +17,7 @@ from following import answers, captured, decoded, first_after
 from outages import outage
 from servers import mjpeg, rtsp
 
+pytestmark = pytest.mark.system  # those without a mark of their own need no program
 UNDER_WAY = 1.5  # seconds that frames may wait in sockets on a busy machine
 
 
