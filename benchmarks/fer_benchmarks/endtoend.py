@@ -101,8 +101,9 @@ def paste(face: NDArray[np.uint8], background: NDArray[np.uint8], placed: Placed
     alpha = np.clip((1 - np.hypot((columns - middle) / (0.75 * side), (rows - middle) / (0.92 * side))) / 0.15, 0, 1)
     matrix = cv2.getRotationMatrix2D((middle, middle), placed.angle, placed.size / side)
     matrix[:, 2] += placed.x - middle, placed.y - middle
-    shown, opaque = (cv2.warpAffine(each, matrix, (WIDTH, HEIGHT)) for each in (picture, alpha.astype(np.float32)))
-    opaque = opaque[:, :, None]
+    # Cubic: linear enlarging would blur the face, at a cost of its own that no camera has.
+    shown = cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
+    opaque = cv2.warpAffine(alpha.astype(np.float32), matrix, (WIDTH, HEIGHT))[:, :, None]
     return (shown * opaque + background * (1 - opaque)).round().astype(np.uint8)
 
 
