@@ -34,6 +34,19 @@ def first_after(path: Path, moment: float, count: int = 1) -> dict[str, Any]:
     raise AssertionError(f"no {count} fresh answers in {PATIENCE} s")
 
 
+def quiet(path: Path, seconds: float = 1.5) -> int:
+    """How many answers there are once none has come for so long: what was under way in sockets is answered then."""
+    until = time.monotonic() + PATIENCE
+    count, since = -1, 0.0
+    while time.monotonic() < until:
+        if (now := len(answers(path))) != count:
+            count, since = now, time.monotonic()
+        elif time.monotonic() - since > seconds:
+            return count
+        time.sleep(0.05)
+    raise AssertionError(f"answers went on coming for {PATIENCE} s")
+
+
 def opened(video: Path) -> int:
     """How many frames OpenCV reads."""
     capture = cv2.VideoCapture(str(video))

@@ -13,12 +13,11 @@ import pytest
 
 from conftest import Run, start
 from fer_benchmarks.clip import FRAMES, render
-from following import answers, captured, decoded, first_after
-from outages import outage
+from following import answers, captured, decoded, first_after, quiet
+from outages import recovery
 from servers import mjpeg, rtsp
 
 pytestmark = pytest.mark.system  # those without a mark of their own need no program
-UNDER_WAY = 1.5  # seconds that frames may wait in sockets on a busy machine
 
 
 @pytest.mark.system("rtsp")
@@ -27,8 +26,13 @@ def test_an_rtsp_server_is_killed_and_started_again(tmp_path: Path) -> None:
     lines = tmp_path / "faces.jsonl"
     with rtsp(tmp_path) as server:
         run = start("fer-run", "--source", server.address, "--headless", "--jsonl", lines)
-        first_after(lines, 0)
-        outages = [outage(server, lines, seconds)[:2] for seconds in (0.1, UNDER_WAY + 1)]
+        first_after(lines, 0, count=25)
+        for _ in range(2):
+            server.kill()
+            before = quiet(lines)
+            time.sleep(0.5)
+            assert len(answers(lines)) == before
+            recovery(server, lines)
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=30)
     assert run.returncode == 130, errors
@@ -38,28 +42,24 @@ def test_an_rtsp_server_is_killed_and_started_again(tmp_path: Path) -> None:
     assert len(answered) == lines.read_text().count("\n")
     frames = [answer["frame"] for answer in answered]
     assert frames == sorted(set(frames))
-    for gone, back in outages:
-        assert not [answer for answer in answered if gone + UNDER_WAY < captured(answer) < back]
     assert all(len(answer["faces"]) == 2 for answer in answered[-3:])
 
 
 @pytest.mark.system("rtsp")
 def test_an_rtsp_server_that_stands_still_goes_on(tmp_path: Path) -> None:
-    """Stopped and continued, as by a network that stalls: the run waits without an answer to an old frame."""
+    """Stopped and continued, as by a network that stalls: the run waits, without an answer to an old frame."""
     lines = tmp_path / "faces.jsonl"
     with rtsp(tmp_path) as server:
         run = start("fer-run", "--source", server.address, "--headless", "--jsonl", lines)
         first_after(lines, 0)
         server.send_signal(signal.SIGSTOP)
-        time.sleep(UNDER_WAY)
-        stopped = time.time()
-        time.sleep(1.5)
-        still = [answer for answer in answers(lines) if captured(answer) > stopped]
+        before = quiet(lines)
+        time.sleep(0.5)
+        assert len(answers(lines)) == before
         server.send_signal(signal.SIGCONT)
         first_after(lines, time.time())
         run.terminate()
         _, errors = run.communicate(timeout=30)
-    assert still == []
     assert run.returncode == 143, errors
     assert "Traceback" not in errors
 
