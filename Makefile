@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-compat lint clean
+.PHONY: demo test test-system test-compat soak lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -21,6 +21,16 @@ demo: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest
 
+# The tests that need programs of the system alone: real servers, full disks, traces. `make test` runs them too, and says
+# which it skips where a program is missing; here that is an error.
+test-system: $(INSTALLED)
+	$(BIN)/python -m pytest -m system
+
+# Memory, descriptors and threads over 200,000 frames, about a quarter of an hour; exit code 3 when one grows.
+soak: $(INSTALLED)
+	mkdir -p build
+	$(BIN)/python tests/soak.py --json build/soak.json
+
 # Our files on old and new versions of onnxruntime; DATA=fer2013.zip compares on its faces. Writes docs/export.md.
 test-compat: $(INSTALLED)
 	$(BIN)/python tests/compat.py $(DATA)
@@ -36,4 +46,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build/compat
+	rm -rf $(VENV) demo dist build/compat build/soak.json

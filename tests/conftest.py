@@ -13,11 +13,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in a process a co
 
 import fer_runtime  # noqa: F401 - before any onnxruntime: it switches the telemetry off
 from drawn import write_faces, zip_folder
+from needs import missing
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `system` is skipped where its programs are missing; `pytest -m system` asks for them."""
+    marker = item.get_closest_marker("system")
+    if marker and (lack := missing(marker.args)):
+        if item.config.option.markexpr:
+            pytest.fail(lack, pytrace=False)
+        pytest.skip(lack)
 
 
 def start(name: str, *arguments: object) -> subprocess.Popen[str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from conftest import BIN, ROOT, Run
 from drawn import write_faces, zip_folder
 from fer_runtime.dataset import load
 from fer_train import checkpoint
+from fer_train.augment import augment
+from fer_train.model import normalize
+from fer_train.precision import autocast
 from fer_train.recipe import RECIPES
 from fer_train.run import outcome
-from fer_train.targets import labelled, taught
+from fer_train.targets import Answers, labelled, taught
 from fer_train.votes import read
 
 SHORT = ("--model", "nano", "--epochs", 2, "--device", "cpu")
@@ -88,9 +92,32 @@ def test_teachers_are_learned_from_and_recorded(command: Run, trained: Path, sma
 
 def test_teachers_answers_are_mostly_right_and_sum_to_one(trained: Path, small_zip: Path) -> None:
     teacher, faces = checkpoint.load(trained / "model.pt"), load(small_zip).split("train")
-    answers = taught(faces, (teacher.network,), 2, torch.device("cpu"), lambda: None)
-    assert torch.allclose(answers.sum(1), torch.ones(len(faces)), atol=1e-3)
-    assert (answers.argmax(1).numpy() == faces.labels).mean() > 0.8
+    recipe = replace(RECIPES["nano"], teacher_views=2)
+    answers = taught(faces, (teacher.network,), recipe, torch.device("cpu"), lambda: None).float()
+    assert answers.shape == (2, len(faces), 3)
+    assert torch.allclose(answers.sum(2), torch.ones(2, len(faces)), atol=5e-3)
+    assert (answers.argmax(2).numpy() == faces.labels).mean() > 0.8
+
+
+def test_a_teacher_answers_the_view_that_its_pupil_sees(trained: Path, small_zip: Path) -> None:
+    teacher, faces = checkpoint.load(trained / "model.pt").network, load(small_zip).split("train")
+    recipe = replace(RECIPES["nano"], teacher_views=3)
+    kept = Answers(taught(faces, (teacher,), recipe, torch.device("cpu"), lambda: None))
+    for epoch in (1, 3, 5):
+        numbers, wanted = kept.of(epoch, seed=epoch)
+        views = normalize(augment(torch.from_numpy(faces.pixels), numbers, recipe.augmentation, 48))
+        with torch.inference_mode(), autocast(torch.device("cpu")):
+            found = teacher(views.contiguous(memory_format=torch.channels_last)).float().softmax(1)
+        assert (found - wanted).abs().max() < 0.02  # bfloat16, in batches of other sizes
+    assert torch.equal(kept.of(1, 0)[0], kept.of(4, 9)[0])
+    assert not torch.equal(kept.of(1, 0)[0], kept.of(2, 0)[0])
+
+
+def test_views_without_a_teacher_never_come_again(small_zip: Path) -> None:
+    faces = load(small_zip).split("train")
+    plain = Answers(labelled(faces, 3, RECIPES["nano"], None)[None])
+    seen = {plain.of(epoch, seed)[0].numpy().tobytes() for epoch in range(1, 9) for seed in range(3)}
+    assert len(seen) == 24
 
 
 def test_votes_take_the_place_of_labels(small_zip: Path, tmp_path: Path) -> None:

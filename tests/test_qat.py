@@ -19,14 +19,14 @@ from fer_train.model import Architecture, FerNet, Stage, folded, normalize
 from fer_train.qat import Tuning, rounding, tune
 from fer_train.ranges import activation_ranges
 from fer_train.recipe import RECIPES
-from fer_train.targets import labelled
+from fer_train.targets import Answers, labelled
 
 CPU = torch.device("cpu")
 
 
 def tuned(trained: Path, faces: Faces, how: Tuning, steps: list[int] | None = None) -> FerNet:
     source, recipe = checkpoint.load(trained / "model.pt"), RECIPES["nano"]
-    wanted = labelled(faces, 3, recipe, None)
+    wanted = Answers(labelled(faces, 3, recipe, None)[None])
     count = [] if steps is None else steps
     return tune(source.network, source.ranges, faces, wanted, recipe, 0, CPU, lambda: count.append(1), how)
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from fer_runtime.dataset import Faces, load, training_split
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.framing import Framing, crop
 from fer_train import checkpoint
-from fer_train.augment import augment
-from fer_train.calibrate import framing, temperature
+from fer_train.augment import augment, drawn
+from fer_train.calibrate import balance, framing, temperature
+from fer_train.finish import finish
 from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import Augmentation
+from fer_train.run import outcome
 
 
 def test_fit_learns_and_writes_everything(trained: Path) -> None:
@@ -179,19 +182,44 @@ def test_folding_keeps_the_answers() -> None:
 
 def test_augmentation_varies_each_face_and_keeps_the_range(faces_folder: Path) -> None:
     pixels = torch.from_numpy(training_split(load(faces_folder)).pixels[:1]).expand(64, -1, -1, -1)
-    torch.manual_seed(0)
-    first = augment(pixels, Augmentation(), 48)
-    torch.manual_seed(0)
-    assert torch.equal(first, augment(pixels, Augmentation(), 48))
+    numbers = drawn(64, seed=0)
+    first = augment(pixels, numbers, Augmentation(), 48)
+    assert torch.equal(first, augment(pixels, drawn(64, seed=0), Augmentation(), 48))
+    assert torch.equal(first[5:9], augment(pixels[5:9], numbers[5:9], Augmentation(), 48))
     assert first.shape == pixels.shape
     assert first.min() >= 0
     assert first.max() <= 255
     assert len({face.numpy().tobytes() for face in first}) == 64
     still = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
-    same = (augment(pixels, still, 48) - pixels).abs().amax((1, 2, 3)) < 1
-    mirrored = (augment(pixels, still, 48) - pixels.flip(3)).abs().amax((1, 2, 3)) < 1
+    same = (augment(pixels, numbers, still, 48) - pixels).abs().amax((1, 2, 3)) < 1
+    mirrored = (augment(pixels, numbers, still, 48) - pixels.flip(3)).abs().amax((1, 2, 3)) < 1
     assert same.sum() > 16
     assert mirrored.sum() > 16
+
+
+def test_balance_answers_each_class_as_often_as_it_is_labelled() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 6_000, replacement=True, generator=generator)
+    logits = 1.5 * torch.nn.functional.one_hot(labels, 3) + torch.randn(6_000, 3, generator=generator)
+    logits += torch.tensor([0.8, 0.0, -0.8])  # as one that prefers frequent classes
+    before, added = torch.bincount(logits.argmax(1)), balance(logits, labels)
+    after, wanted = torch.bincount((logits + added).argmax(1)), torch.bincount(labels)
+    assert (before - wanted).abs().max() > 400
+    assert (after - wanted).abs().max() < 60
+    assert added.sum() == pytest.approx(0, abs=1e-4)
+    assert added[2] > added[1] > added[0]
+
+
+def test_the_balance_is_in_the_checkpoint(trained: Path, faces_folder: Path, tmp_path: Path) -> None:
+    """What was added to the head stands in the metrics, and taking it away gives the run's own network."""
+    run = outcome(trained / "last.pt")
+    assert checkpoint.load(trained / "model.pt").metrics["balance"] is None  # nano's recipe
+    run = replace(run, job=replace(run.job, recipe=replace(run.job.recipe, balanced=True)))
+    finish(run, load(faces_folder), tmp_path)
+    found = checkpoint.load(tmp_path / "model.pt")
+    added = torch.tensor(found.metrics["balance"])
+    assert added.shape == (3,)
+    assert torch.allclose(found.network.head.bias - added, run.network().head.bias, atol=1e-3)
 
 
 def test_temperature_finds_the_one_that_was_applied() -> None:

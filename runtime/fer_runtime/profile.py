@@ -3,12 +3,12 @@
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_runtime.machine import peak_bytes
 
@@ -21,11 +21,11 @@ class Profile:
     """Durations of stages and ages of answers, the latest ones of each, and what the process has used."""
 
     def __init__(self) -> None:
-        self._ms: dict[str, deque[float]] = {stage: deque(maxlen=LATEST) for stage in STAGES}
+        self._ms = {stage: Latest() for stage in STAGES}
         self._total = dict.fromkeys(STAGES, 0.0)
         self._cpu_of_source = self._own_source_cpu = 0.0  # seconds; the second: those in the loop's thread
         self._loop: tuple[int, float, float] | None = None  # the loop's thread, its CPU seconds at the start and so far
-        self._ages: deque[float] = deque(maxlen=LATEST)
+        self._ages = Latest()
         self._answers = 0
         self._started, self._cpu = time.monotonic(), time.process_time()
 
@@ -107,6 +107,26 @@ class Profile:
         return json.dumps(self.plain(), indent=2) + "\n"
 
 
-def _percentiles(values: deque[float]) -> dict[str, float]:
-    p50, p95, p99 = np.percentile(list(values), [50, 95, 99]).round(4).tolist() if values else (0.0, 0.0, 0.0)
+class Latest:
+    """The latest numbers; their memory is taken at once, so that no run of months grows by them."""
+
+    def __init__(self) -> None:
+        self._values = np.full(LATEST, np.nan, np.float32)
+        self._count = 0
+
+    def append(self, value: float) -> None:
+        """Take one number in, and the oldest out when there are LATEST."""
+        self._values[self._count % LATEST] = value
+        self._count += 1
+
+    def __len__(self) -> int:
+        return min(self._count, LATEST)
+
+    def kept(self) -> NDArray[np.float64]:
+        """Those numbers, in no order."""
+        return self._values[: len(self)].astype(np.float64)
+
+
+def _percentiles(values: Latest) -> dict[str, float]:
+    p50, p95, p99 = np.percentile(values.kept(), [50, 95, 99]).round(4).tolist() if values else (0.0, 0.0, 0.0)
     return {"n": len(values), "p50": p50, "p95": p95, "p99": p99}

@@ -1,5 +1,6 @@
 """Annotated recordings: a video, or the last frame as a picture."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,10 @@ from fer_runtime.results import Result
 CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v"}
 PICTURES = (".png", ".jpg", ".jpeg")
 SMALLEST = 64  # pixels of a video's side; encoders refuse less
+# OpenCV's writer says nothing of a full disk, so room is kept for what it still holds back: a buffer, and the index.
+ROOM = 16 * 2**20  # bytes
+INDEX_ENTRY = 32  # bytes a frame; .mkv needs 21, .avi 16, .mp4 5
+STALLED = 30_000  # frames that cannot all fit into the writer's buffer of 256 KiB, black ones as .mp4 included
 
 
 def open_recording(path: Path, fps: float) -> Output:
@@ -64,28 +69,68 @@ class Recorder:
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._next = 0  # index of the frame that is due
+        self._written = 0  # frames
+        self._grown = (0, 0)  # the file's bytes when they last changed, and the frames written then
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:
-        """Draw the result and append the frame. Raises FerError when the file cannot be opened."""
+        """Draw the result and append the frame. Raises FerError when the file cannot be opened or the disk fills."""
+        self._check_room()
         picture = draw(image, result)
         if self._writer is None:
-            height, width = (max(SMALLEST, side + side % 2) for side in picture.shape[:2])
-            self._size = (width, height)
-            codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
-            if not self._writer.isOpened():
-                raise FerError(f"cannot write the video {self._path}: is the place writable, and the disk not full?")
+            self._writer = self._opened(picture)
             self._next = result.frame
+        self._check_growth()
         fitted = _fitted(picture, self._size)
         for _ in range(self._next, result.frame + 1):
             self._writer.write(fitted)
+            self._written += 1
         self._next = result.frame + 1
         return True
 
     def close(self) -> None:
-        """Write the file's index."""
-        if self._writer is not None:
-            self._writer.release()
+        """Write the file's index. Raises FerError when the file turns out not to hold the frames it was given."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        self._bytes()
+        held = max(0, round(cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+        if held < 0.99 * self._written:  # the index tells 0 or nonsense where the writer was cut off
+            raise self._broken("the system took no more of it, and its index is missing; is there a limit on its size?")
+
+    def _opened(self, picture: NDArray[np.uint8]) -> cv2.VideoWriter:
+        height, width = (max(SMALLEST, side + side % 2) for side in picture.shape[:2])
+        self._size = (width, height)
+        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
+        if not writer.isOpened():
+            raise FerError(f"cannot write the video {self._path}: is the place writable, and the disk not full?")
+        return writer
+
+    def _check_room(self) -> None:
+        free, kept = shutil.disk_usage(self._path.parent).free, ROOM + INDEX_ENTRY * self._written
+        if free < kept:
+            raise self._broken(
+                f"the disk has {free / 2**20:.1f} MiB left, and the last {kept / 2**20:.0f} are kept free to finish it "
+                "and for others; free some space, or choose another disk"
+            )
+
+    def _check_growth(self) -> None:
+        size = self._bytes()
+        if size != self._grown[0]:
+            self._grown = (size, self._written)
+        elif self._written - self._grown[1] > STALLED:
+            raise self._broken("the system takes no more of it; is there a limit on its size, or is the disk damaged?")
+
+    def _bytes(self) -> int:
+        """The file's size. Raises FerError where it was removed, as what goes on being written is lost then."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError as error:
+            raise self._broken("the file was removed while it was written") from error
+
+    def _broken(self, why: str) -> FerError:
+        return FerError(f"--record {self._path} ends after {self._written} frames: {why}")
 
 
 def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -16,9 +16,8 @@ from fer_runtime.listing import IMAGE_SUFFIXES
 from fer_runtime.profile import Profile
 
 USUAL_FPS = 25.0  # of a video file that does not tell
+MOST_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
 Due = Callable[[float], bool]  # whether there is time for the frame of that time, seconds on the source's clock
-
-
 Waiting = Callable[[float], bool]  # takes the seconds since the last frame; False: no more are wanted
 
 
@@ -141,10 +140,12 @@ class Video:
     def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
         """The frames in order that are due. Raises FerError when there is none."""
         fps = self.fps or USUAL_FPS
-        index = last = 0
+        index = last = left_out = 0
         started = time.monotonic()
         try:
-            while self._grabbed():
+            while (broken := self._grabbed()) is not None:
+                index += broken
+                left_out += broken
                 early = index / fps - (time.monotonic() - started)
                 # One a second is given however late it is, where even decoding is slower than the file's pace.
                 late = self.live and early < -1 / fps and index - last < fps
@@ -164,10 +165,13 @@ class Video:
             self._capture.release()
         if index == 0:
             raise FerError(f"{self._path} holds no frame that can be decoded: is it complete?")
+        if left_out:
+            self.notes.append(f"{left_out} frames cannot be decoded and were left out")
 
-    def _grabbed(self) -> bool:
+    def _grabbed(self) -> int | None:
+        """Take the next frame: how many before it are broken; None at the end."""
         with self._profile.stage("capture"):
-            return self._capture.grab()
+            return next((broken for broken in range(MOST_BROKEN) if self._capture.grab()), None)
 
 
 def is_camera(name: str) -> bool:

@@ -36,7 +36,6 @@ class Batches:
             num_workers=min(4, os.cpu_count() or 1),
             collate_fn=_as_it_is,
             pin_memory=self._device.type == "cuda",
-            generator=torch.Generator(),  # its draw must not move the generator that augmentation draws from
         )
         for index, pixels in zip(order, loader, strict=True):
             yield index.to(self._device), pixels.to(self._device, non_blocking=True)

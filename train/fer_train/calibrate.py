@@ -1,4 +1,4 @@
-"""What is measured once, after training: temperature and framing (activation ranges: fer_train.ranges)."""
+"""What is measured once, after training: balance, temperature and framing (activation ranges: fer_train.ranges)."""
 
 import cv2
 import numpy as np
@@ -11,6 +11,27 @@ from fer_runtime.framing import Framing
 
 FRAMING_FACES = 400
 ENLARGED = 4  # the detector is made for larger faces than 48 pixels
+ROUNDS, STEP = 400, 0.05  # of `balance`: counts jump, so each step is small against the differences between logits
+
+
+def balance(logits: Tensor, labels: Tensor) -> Tensor:
+    """What to add to logits so that each class is answered as often as it is labelled: float [classes], sums to 0.
+
+    A network that is unsure answers with frequent, easy classes; its likelihood is right on average, its answers are
+    not. logits: float [n, classes]; labels: int64 [n].
+    """
+    classes = logits.shape[1]
+    wanted = torch.bincount(labels, minlength=classes)
+    bias = torch.zeros(classes)
+    best, nearest = bias, len(labels) * 2
+    for _ in range(ROUNDS):
+        counts = torch.bincount((logits + bias).argmax(1), minlength=classes)
+        away = int((counts - wanted).abs().sum())
+        if away < nearest:
+            best, nearest = bias, away
+        bias = bias + STEP * ((wanted + 1).log() - (counts + 1).log())
+        bias = bias - bias.mean()
+    return best
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:

@@ -8,16 +8,18 @@ import cv2
 import torch
 
 from fer_runtime.contract import Manifest
-from fer_runtime.dataset import Dataset, drop_copies, training_split
+from fer_runtime.dataset import Dataset, Faces, drop_copies, training_split
 from fer_runtime.framing import FER2013
 from fer_runtime.metrics import Scores, score
 from fer_train import calibrate, report
-from fer_train.augment import augment
+from fer_train.augment import augment, drawn
 from fer_train.checkpoint import Checkpoint, Ranges, save
 from fer_train.fit import predict
-from fer_train.model import MEAN, STD, macs, parameters
+from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
 from fer_train.ranges import activation_ranges
-from fer_train.run import Outcome
+from fer_train.run import Job, Outcome
+
+BALANCE_VIEWS = 4  # of each face: one alone moves the accuracy by 0.1 points
 
 
 def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None) -> tuple[Scores, list[str]]:
@@ -28,6 +30,7 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
     """
     network, job = run.network(), run.job
     train, valid = training_split(data), data.split("valid")
+    added = _balance(network, train, job) if job.recipe.balanced else None
     logits, labels = predict(network, valid, torch.device("cpu")), torch.from_numpy(valid.labels)
     temperature = calibrate.temperature(logits, labels)
     scores = score(logits.argmax(1).numpy(), valid.labels, data.classes)
@@ -58,19 +61,37 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
         licences={"weights": "MIT as fer-edge ships them, else their trainer's", "data": "the dataset's own terms"},
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
-    metrics = _metrics(run, data, len(train), scores, manifest)
+    metrics = _metrics(run, data, len(train), scores, manifest) | {"balance": added}
     ranges = ranges or activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
     report.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
-    torch.manual_seed(0)
-    seen = augment(
-        torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64]), job.recipe.augmentation, manifest.size
-    )
+    some = torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64])
+    seen = augment(some, drawn(len(some), 0), job.recipe.augmentation, manifest.size)
     report.write_faces(out / "augmented.png", seen)
     report.write_curves(out / "curves.png", run.history, run.best["epoch"])
     title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"
     report.write_confusion(out / "confusion.png", scores, data.classes, title)
     return scores, notes
+
+
+def _balance(network: FerNet, train: Faces, job: Job) -> list[float]:
+    """Move the head's bias by `calibrate.balance`, as views of the training faces tell it; what was added.
+
+    Not as the plain faces tell it: those it knows by heart. Their copies among evaluation faces are not in `train`.
+    """
+    labels = torch.from_numpy(train.labels).repeat(BALANCE_VIEWS)
+    with torch.no_grad():
+        logits = torch.cat([
+            network(normalize(augment(pixels, some, job.recipe.augmentation, pixels.shape[-1])))
+            for view in range(BALANCE_VIEWS)
+            for pixels, some in zip(
+                torch.from_numpy(train.pixels).split(512), drawn(len(train), view).split(512), strict=True
+            )
+        ])  # fmt: skip
+    added = calibrate.balance(logits, labels)
+    with torch.no_grad():
+        network.head.bias.add_(added)
+    return [round(value, 4) for value in added.tolist()]
 
 
 def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, Any]:

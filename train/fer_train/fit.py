@@ -17,28 +17,28 @@ from fer_train.cluster import Group
 from fer_train.model import FerNet, build, macs, normalize
 from fer_train.precision import autocast
 from fer_train.run import Job, Outcome, Run
+from fer_train.targets import Answers
 from fer_train.watcher import Watcher
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What every epoch is made of. answers: float32 [n, classes]; labels: int64 [n]; forward: network or DDP."""
+    """What every epoch is made of. labels: int64 [n], on the device; forward: network or DDP."""
 
     batches: Batches
-    answers: Tensor
+    answers: Answers
     labels: Tensor
     forward: nn.Module
 
 
 def fit(
-    data: Dataset, job: Job, network: FerNet, answers: Tensor, group: Group, state: Path, watcher: Watcher
+    data: Dataset, job: Job, network: FerNet, answers: Answers, group: Group, state: Path, watcher: Watcher
 ) -> Outcome:
     """Train `network` on `data`'s train split, keep the epoch that is best on its valid split.
 
-    answers: float32 [n, classes], what `training_split(data)` should be answered with (fer_train.targets).
-
-    The state is written to the file `state` after each epoch and continued from there. Each epoch seeds torch's
-    generator anew, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the same threads).
+    The state is written to the file `state` after each epoch and continued from there. Whatever is random in an epoch
+    follows from the seed and its number, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the
+    same threads).
     Raises FerError for a state of another run, a loss that is not finite, or a batch that cannot be shared out.
     """
     train, valid = training_split(data), data.split("valid")
@@ -52,7 +52,7 @@ def fit(
         watcher.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
     watcher.begin("training", recipe.epochs * steps, len(run.history) * steps)
     labels = torch.from_numpy(train.labels).to(group.device)
-    lesson = Lesson(Batches(train, group.device), answers.to(group.device), labels, group.parallel(run.network))
+    lesson = Lesson(Batches(train, group.device), answers, labels, group.parallel(run.network))
     spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
     # Forward and backward are three passes of two operations a multiply-add.
     pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
@@ -130,17 +130,17 @@ def _side(run: Run, epoch: int) -> int:
 def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watcher: Watcher) -> tuple[float, float]:
     """One pass over the training faces in random order; mean loss and accuracy on the augmented faces."""
     recipe = run.job.recipe
-    seed = run.job.seed * 100_003 + epoch
-    order = torch.randperm(len(lesson.labels), generator=torch.Generator().manual_seed(seed)).split(recipe.batch)
+    generator = torch.Generator().manual_seed(run.job.seed * 100_003 + epoch)
+    order = torch.randperm(len(lesson.labels), generator=generator).split(recipe.batch)
     shards = [group.shard(batch) for batch in order if len(batch) == recipe.batch]
-    torch.manual_seed(seed * group.world + group.rank)  # each process varies its faces in its own way
+    numbers, answers = (each.to(group.device) for each in lesson.answers.of(epoch, run.job.seed))
     run.network.train()
     total = torch.zeros(2, device=group.device)
     for index, pixels in lesson.batches.of(shards):
-        faces = normalize(augment(pixels, recipe.augmentation, side))
+        faces = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
         with autocast(group.device):
             logits = lesson.forward(faces.contiguous(memory_format=torch.channels_last))
-        loss = nn.functional.cross_entropy(logits.float(), lesson.answers[index])
+        loss = nn.functional.cross_entropy(logits.float(), answers[index])
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.step()

@@ -17,6 +17,7 @@ from fer_train.batches import Batches
 from fer_train.checkpoint import Ranges
 from fer_train.model import MEAN, STD, ConvNorm, FerNet, folded, normalize, sites
 from fer_train.recipe import Recipe
+from fer_train.targets import Answers
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def tune(
     network: FerNet,
     ranges: Ranges,
     faces: Faces,
-    targets: Tensor,
+    answers: Answers,
     recipe: Recipe,
     seed: int,
     device: torch.device,
@@ -45,12 +46,12 @@ def tune(
 ) -> FerNet:
     """What the trained `network` becomes when its weights and activations are int8's while it learns (`rounding`).
 
-    targets: float32 [n, classes], rows sum to 1; ranges: the network's own (fer_train.ranges). They stay
-    those of the result, which has learned to live within them. `step` is called ceil(n / batch) times an epoch.
+    ranges: the network's own (fer_train.ranges). They stay those of the result, which has learned to live within
+    them. `step` is called ceil(n / batch) times an epoch.
     Returns a network in eval mode on the CPU, its weights on int8's grid. Raises FerError when the loss is not finite.
     """
     rounded = rounding(network, ranges).to(device)
-    batches, targets = Batches(faces, device), targets.to(device)
+    batches = Batches(faces, device)
     groups: list[dict[str, Any]] = [
         {"params": [p for p in rounded.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in rounded.parameters() if p.ndim <= 1]},
@@ -60,9 +61,10 @@ def tune(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: how.share(done / steps))
     torch.manual_seed(seed)
     for epoch in range(1, how.epochs + 1):
+        numbers, targets = (each.to(device) for each in answers.of(epoch, seed))
         total = torch.zeros((), device=device)
         for index, pixels in batches.of(list(torch.randperm(len(faces)).split(recipe.batch))):
-            views = normalize(augment(pixels, recipe.augmentation, network.architecture.size))
+            views = normalize(augment(pixels, numbers[index], recipe.augmentation, network.architecture.size))
             logits = rounded(views.contiguous(memory_format=torch.channels_last))  # bfloat16 cannot tell 256 levels
             loss = nn.functional.cross_entropy(logits, targets[index])
             optimizer.zero_grad(set_to_none=True)

@@ -15,13 +15,13 @@ from torch import Tensor
 from fer_runtime.dataset import Faces
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
-from fer_train.augment import augment
+from fer_train.augment import augment, drawn
 from fer_train.batches import Batches
 from fer_train.checkpoint import Checkpoint
 from fer_train.cluster import Group
 from fer_train.model import FerNet, normalize
 from fer_train.precision import autocast
-from fer_train.recipe import Augmentation, Recipe
+from fer_train.recipe import Recipe
 from fer_train.run import Job
 from fer_train.watcher import Watcher
 
@@ -37,29 +37,45 @@ class Sources:
     teachers: tuple[FerNet, ...] = ()
 
 
-def answers(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group, watcher: Watcher) -> Tensor:
-    """float32 [n, classes]: what `faces`, the training split, should be answered with.
+@dataclass(frozen=True)
+class Answers:
+    """What the training faces should be answered with. views: float32 [v, n, classes], rows sum to 1.
+
+    Labels and votes are the same for any view of a face (v = 1); a teacher's answer belongs to the view it saw.
+    """
+
+    views: Tensor
+
+    def of(self, epoch: int, seed: int) -> tuple[Tensor, Tensor]:
+        """The views of `epoch`, from 1: what makes them (`drawn`), and what to answer to them, [n, classes]."""
+        views, faces = self.views.shape[:2]
+        taught = (epoch - 1) % views
+        return drawn(faces, taught if views > 1 else seed * 100_003 + epoch), self.views[taught]
+
+
+def answers(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group, watcher: Watcher) -> Answers:
+    """What `faces`, the training split, should be answered with.
 
     The teachers' answers, which take minutes, are kept in `folder` for the next run with the same ones.
     """
     found = labelled(faces, len(job.classes), job.recipe, sources.votes)
     if not sources.teachers:
-        return found
-    facts = json.dumps([job.fingerprint, job.teachers, job.recipe.teacher_views, asdict(Augmentation())])
+        return Answers(found[None])
+    facts = json.dumps([job.fingerprint, job.teachers, job.recipe.teacher_views, asdict(job.recipe.augmentation)])
     kept = folder / f"taught-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
     said = group.agreed(_taught(faces, job, sources, kept, group, watcher) if group.first else None)
     assert said is not None
-    return torch.lerp(found, said, job.recipe.teacher_share)
+    return Answers(torch.lerp(found, said.float(), job.recipe.teacher_share))
 
 
 def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, watcher: Watcher) -> Tensor:
     if kept.exists():
         with contextlib.suppress(Exception):  # torch.load raises almost anything for a damaged file: asked again
             said: Tensor = torch.load(kept, weights_only=True)
-            if said.shape == (len(faces), len(job.classes)):
+            if said.shape == (job.recipe.teacher_views, len(faces), len(job.classes)):
                 return said
     watcher.begin("asking the teachers", job.recipe.teacher_views * -(-len(faces) // 512), 0)
-    said = taught(faces, sources.teachers, job.recipe.teacher_views, group.device, watcher.advance)
+    said = taught(faces, sources.teachers, job.recipe, group.device, watcher.advance)
     with written_whole(kept) as beside, beside.open("wb") as file:
         torch.save(said, file)
     return said
@@ -75,26 +91,28 @@ def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") 
 
 
 def taught(
-    faces: Faces, teachers: tuple[FerNet, ...], views: int, device: torch.device, step: Callable[[], None]
+    faces: Faces, teachers: tuple[FerNet, ...], recipe: Recipe, device: torch.device, step: Callable[[], None]
 ) -> Tensor:
-    """float32 [n, classes]: the teachers' mean probabilities over `views` augmented views of each face.
+    """float16 [views, n, classes]: the teachers' mean probabilities for each of the views that the pupil will see.
 
-    Distillation (Hinton et al. 2015, arXiv:1503.02531) with the teachers asked once instead of in every step: the mean
-    over views is what they think of the face, not of one crop of it. `step` is called after each batch of 512.
+    Distillation (Hinton et al. 2015, arXiv:1503.02531) as function matching: teacher and pupil look at the same view
+    (Beyer et al. 2021, arXiv:2106.05237), here at one of a fixed number of them, so that each is asked for once.
+    `step` is called after each batch of 512.
     """
     networks = [teacher.to(device).to(memory_format=torch.channels_last) for teacher in teachers]
     batches, order = Batches(faces, device), list(torch.arange(len(faces)).split(512))
-    total = torch.zeros(len(faces), teachers[0].architecture.classes, device=device)
     side = faces.pixels.shape[-1]
-    torch.manual_seed(0)
+    said = torch.zeros(recipe.teacher_views, len(faces), teachers[0].architecture.classes, dtype=torch.float16)
     with torch.inference_mode(), autocast(device):
-        for _ in range(views):
+        for view in range(recipe.teacher_views):
+            numbers = drawn(len(faces), view).to(device)
             for index, pixels in batches.of(order):
-                seen = normalize(augment(pixels, Augmentation(), side)).contiguous(memory_format=torch.channels_last)
-                for network in networks:
-                    total[index] += network(seen).float().softmax(1)
+                seen = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
+                seen = seen.contiguous(memory_format=torch.channels_last)
+                mean = torch.stack([network(seen).float().softmax(1) for network in networks]).mean(0)
+                said[view, index.cpu()] = mean.half().cpu()
                 step()
-    return (total / (views * len(networks))).cpu().clone()
+    return said
 
 
 def aligned(teacher: Checkpoint, classes: tuple[str, ...]) -> FerNet:

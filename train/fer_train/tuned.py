@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from fer_runtime.dataset import Dataset, Faces, training_split
 from fer_train.checkpoint import Ranges
@@ -12,17 +11,18 @@ from fer_train.model import FerNet
 from fer_train.qat import Tuning, rounding, tune
 from fer_train.ranges import activation_ranges
 from fer_train.run import Outcome
+from fer_train.targets import Answers
 from fer_train.watcher import Watcher
 
 SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far between four sets of calibration faces
 
 
 def tuned(
-    run: Outcome, data: Dataset, answers: Tensor, device: torch.device, watcher: Watcher
+    run: Outcome, data: Dataset, answers: Answers, device: torch.device, watcher: Watcher
 ) -> tuple[Outcome, Ranges | None]:
     """The run with its network tuned for int8, and the ranges it was tuned with; as it was, and None, if that lost.
 
-    answers: as for `fit`. Both are judged as int8 on the validation split. Raises FerError for a loss not finite.
+    Both are judged as int8 on the validation split. Raises FerError for a loss not finite.
     """
     train, valid = training_split(data), data.split("valid")
     network, recipe = run.network(), run.job.recipe
