@@ -43,6 +43,7 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     metavar="FILE",
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
+@click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option(
     "--max-fps",
@@ -63,6 +64,7 @@ def cli(
     headless: bool,
     jsonl: str | None,
     record: Path | None,
+    web: str | None,
     max_frames: int | None,
     max_fps: float | None,
     realtime: bool,
@@ -90,7 +92,7 @@ def cli(
     loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads), max_fps, profile)
     click.echo(PRIVACY, err=True)
     with ExitStack() as closing:
-        outputs = _outputs(frames, headless, jsonl, record, closing)
+        outputs = _outputs(frames, headless, jsonl, record, web, classifier.labels, closing)
         try:
             _drive(loop, outputs, max_frames, profile)
         finally:
@@ -102,7 +104,13 @@ def cli(
 
 
 def _outputs(
-    source: "Source", headless: bool, jsonl: str | None, record: Path | None, closing: ExitStack
+    source: "Source",
+    headless: bool,
+    jsonl: str | None,
+    record: Path | None,
+    web: str | None,
+    labels: tuple[str, ...],
+    closing: ExitStack,
 ) -> list["Output"]:
     """The outputs asked for; each is closed when `closing` is."""
     from fer_runtime import window
@@ -113,12 +121,18 @@ def _outputs(
     if not headless and not window.can_open():
         click.echo("fer-run: no window can be opened here, going on as with --headless", err=True)
         headless = True
-    if headless and not record and not jsonl:
+    if headless and not record and not jsonl and web is None:
         jsonl = "-"
     if record:
         outputs.append(open_recording(record, source.fps or DEFAULT_FPS))
     if jsonl:
         outputs.append(JsonLines(jsonl))
+    if web is not None:
+        from fer_runtime.web.server import WebPage
+
+        page = WebPage(web, labels)
+        outputs.append(page)
+        click.echo(f"fer-run: the page is at {page.address}", err=True)
     if not headless:
         outputs.append(window.Window())
     for output in outputs:
@@ -141,4 +155,4 @@ def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profil
 
 def main() -> None:
     """Entry point of fer-run."""
-    run(cli)
+    run(cli, "web")

@@ -1,0 +1,30 @@
+"""How the board is: temperature, and whether its firmware holds it back."""
+
+from pathlib import Path
+
+SYSTEM = Path("/sys")
+# Bits that a Raspberry Pi's firmware reports, now (0 to 3) and since it was started (16 to 19).
+THROTTLED = {0: "under-voltage", 1: "capped frequency", 2: "throttled", 3: "at its temperature limit"}
+
+
+def temperature() -> float | None:
+    """Of the hottest sensor of the processor, degrees Celsius; None where the system tells none."""
+    found = []
+    for zone in (SYSTEM / "class" / "thermal").glob("thermal_zone*"):
+        try:
+            found.append(int((zone / "temp").read_text()) / 1000)
+        except (OSError, ValueError):  # some sensors answer only while their device is on
+            continue
+    return max((degrees for degrees in found if -40 < degrees < 150), default=None)
+
+
+def throttling() -> tuple[list[str], list[str]] | None:
+    """What holds a Raspberry Pi back: (now, since it was started); None where no such firmware tells."""
+    for file in (SYSTEM / "devices" / "platform").glob("soc*/*firmware/get_throttled"):
+        try:
+            bits = int(file.read_text(), 16)
+        except (OSError, ValueError):
+            continue
+        now = [name for bit, name in THROTTLED.items() if bits >> bit & 1]
+        return now, [name for bit, name in THROTTLED.items() if bits >> (bit + 16) & 1]
+    return None
