@@ -310,7 +310,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "pip install 'fer-edge[web]'" in done.stderr
+    assert "pip install 'fer-edge[web,mqtt]'" in done.stderr
 
 
 def test_stopping_at_once(long_clip: Path) -> None:

@@ -44,6 +44,9 @@ DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
 @click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")
+@click.option(
+    "--mqtt", metavar="URL", help="Send results to a broker: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]."
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option(
     "--max-fps",
@@ -65,6 +68,7 @@ def cli(
     jsonl: str | None,
     record: Path | None,
     web: str | None,
+    mqtt: str | None,
     max_frames: int | None,
     max_fps: float | None,
     realtime: bool,
@@ -92,7 +96,7 @@ def cli(
     loop = Loop(frames, classifier, RetinaFace(threads=threads), RetinaFace.nearby(threads), max_fps, profile)
     click.echo(PRIVACY, err=True)
     with ExitStack() as closing:
-        outputs = _outputs(frames, headless, jsonl, record, web, classifier.labels, closing)
+        outputs = _outputs(frames, headless, jsonl, record, web, mqtt, classifier.labels, closing)
         try:
             _drive(loop, outputs, max_frames, profile)
         finally:
@@ -109,6 +113,7 @@ def _outputs(
     jsonl: str | None,
     record: Path | None,
     web: str | None,
+    mqtt: str | None,
     labels: tuple[str, ...],
     closing: ExitStack,
 ) -> list["Output"]:
@@ -121,7 +126,7 @@ def _outputs(
     if not headless and not window.can_open():
         click.echo("fer-run: no window can be opened here, going on as with --headless", err=True)
         headless = True
-    if headless and not record and not jsonl and web is None:
+    if headless and not record and not jsonl and web is None and mqtt is None:
         jsonl = "-"
     if record:
         outputs.append(open_recording(record, source.fps or DEFAULT_FPS))
@@ -133,6 +138,10 @@ def _outputs(
         page = WebPage(web, labels)
         outputs.append(page)
         click.echo(f"fer-run: the page is at {page.address}", err=True)
+    if mqtt is not None:
+        from fer_runtime.mqtt import Mqtt
+
+        outputs.append(Mqtt(mqtt))
     if not headless:
         outputs.append(window.Window())
     for output in outputs:
@@ -155,4 +164,4 @@ def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profil
 
 def main() -> None:
     """Entry point of fer-run."""
-    run(cli, "web")
+    run(cli, "web,mqtt")
