@@ -1,5 +1,6 @@
 """fer-run: expressions of the faces in a camera, stream, video or folder of pictures."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,7 @@ def _outputs(
 ) -> list["Output"]:
     """The outputs asked for; each is closed when `closing` is."""
     from fer_runtime import window
+    from fer_runtime.notify import Systemd
     from fer_runtime.outputs import JsonLines
     from fer_runtime.recording import open_recording
 
@@ -142,6 +144,8 @@ def _outputs(
         from fer_runtime.mqtt import Mqtt
 
         outputs.append(Mqtt(mqtt))
+    if "NOTIFY_SOCKET" in os.environ:  # started by systemd
+        outputs.append(Systemd())
     if not headless:
         outputs.append(window.Window())
     for output in outputs:
