@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-compat lint clean
+.PHONY: demo test test-compat test-pi lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -25,6 +25,10 @@ test: lint
 test-compat: $(INSTALLED)
 	$(BIN)/python tests/compat.py $(DATA)
 
+# The runtime on an emulated Raspberry Pi 4 and 5, Debian bookworm and trixie; needs root and an x86-64 Debian.
+test-pi: $(INSTALLED)
+	$(BIN)/python tests/pi.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,4 +40,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build/compat
+	rm -rf $(VENV) demo dist build/compat build/pi
