@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-compat test-pi lint clean
+.PHONY: demo test test-compat test-pi fuzz lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -28,6 +28,10 @@ test-compat: $(INSTALLED)
 # The runtime on an emulated Raspberry Pi 4 and 5, Debian bookworm and trixie; needs root and an x86-64 Debian.
 test-pi: $(INSTALLED)
 	$(BIN)/python tests/pi.py
+
+# Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz.py --minutes $(or $(MINUTES),10)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

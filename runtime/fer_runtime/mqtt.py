@@ -43,7 +43,8 @@ class Mqtt:
         self._broker = f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
         self._topic = unquote(parts.path.strip("/")) or TOPIC
         self._status = f"{self._topic}/status"
-        self._waiting: deque[MQTTMessageInfo] = deque()
+        self._connection = 0  # how many there have been
+        self._waiting: deque[tuple[int, MQTTMessageInfo]] = deque()  # with the number of their connection
         self._client = client = Client(CallbackAPIVersion.VERSION2)
         if parts.username:
             password = os.environ.get(PASSWORD_VARIABLE) if parts.password is None else unquote(parts.password)
@@ -60,13 +61,20 @@ class Mqtt:
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:  # noqa: ARG002 - the protocol's signature
         """Send the result, unless the broker is away or behind; True, always and at once."""
-        while self._waiting and self._waiting[0].is_published():
+        while self._waiting and self._is_over(*self._waiting[0]):
             self._waiting.popleft()
         if self._client.is_connected() and len(self._waiting) < MOST_WAITING:
             sent = self._client.publish(self._topic, result.to_json())
             if sent.rc == 0:
-                self._waiting.append(sent)
+                self._waiting.append((self._connection, sent))
         return True
+
+    def _is_over(self, connection: int, sent: MQTTMessageInfo) -> bool:
+        """Whether a message has gone out, or never will."""
+        try:
+            return connection != self._connection or sent.is_published()
+        except (RuntimeError, ValueError):  # the connection was lost meanwhile
+            return True
 
     def close(self) -> None:
         """Say goodbye, if the broker is there."""
@@ -79,7 +87,7 @@ class Mqtt:
     def _on_connect(
         self, client: Client, _: object, __: ConnectFlags, code: ReasonCode, ___: Properties | None
     ) -> None:
-        self._waiting.clear()  # what a lost connection held is never sent
+        self._connection += 1
         if code.is_failure:
             self._tell(f"the broker {self._broker} refuses ({code}): it is asked again until it does not")
             return
@@ -108,6 +116,8 @@ def _parsed(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
+        url.encode()  # bytes of the command line that are no UTF-8 raise
+        (host or "").encode("idna")  # so do names that no host can have
     except ValueError as error:
         raise FerError(f"{expected} ({error})") from error
     if parts.scheme not in PORTS or not host or port == 0:
