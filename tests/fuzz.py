@@ -6,6 +6,7 @@ alone: `python tests/fuzz.py --only NAME --first NUMBER --cases 1` repeats one.
 
 import argparse
 import contextlib
+import copy
 import json
 import os
 import random
@@ -216,7 +217,7 @@ def spoil(plain: Any, rng: random.Random) -> None:
     elif rng.random() < 0.1 and isinstance(plain, list):
         plain += plain[:3]
     else:
-        plain[key] = rng.choice(ODD)
+        plain[key] = copy.deepcopy(rng.choice(ODD))
 
 
 def spoiled(data: bytes, rng: random.Random) -> bytes:

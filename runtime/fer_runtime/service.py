@@ -31,7 +31,7 @@ def cli() -> None:
 
 @cli.command(
     context_settings={"ignore_unknown_options": True},
-    epilog="Example: sudo /opt/fer-edge/bin/fer-service install -- --source 0 --web 0.0.0.0:8080",
+    epilog="Example: fer-service install -- --source 0 --web 0.0.0.0:8080",
 )
 @click.option("--print", "printed", is_flag=True, help="Print the unit and change nothing.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- [FER-RUN OPTION]...")
@@ -59,7 +59,7 @@ def install(printed: bool, arguments: tuple[str, ...]) -> None:
         click.echo(f"the page's token is in {SECRETS}: open the page with ?token=...")
 
 
-@cli.command(epilog="Example: sudo /opt/fer-edge/bin/fer-service remove")
+@cli.command(epilog="Example: fer-service remove")
 def remove() -> None:
     """Stop the service and remove its unit; /var/lib/fer-run and /etc/fer-run.env stay."""
     if not UNIT.exists():
