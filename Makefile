@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-system test-compat soak lint clean
+.PHONY: demo test test-system test-compat test-pi soak fuzz lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -35,6 +35,14 @@ soak: $(INSTALLED)
 test-compat: $(INSTALLED)
 	$(BIN)/python tests/compat.py $(DATA)
 
+# The runtime on an emulated Raspberry Pi 4 and 5, Debian bookworm and trixie; needs root and an x86-64 Debian.
+test-pi: $(INSTALLED)
+	$(BIN)/python tests/pi.py
+
+# Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz.py --minutes $(or $(MINUTES),10)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +54,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build/compat build/soak.json
+	rm -rf $(VENV) demo dist build/compat build/pi build/soak.json

@@ -30,6 +30,11 @@ COMMANDS = [
     ["fer-export"],
     ["fer-verify"],
     ["fer-run"],
+    ["fer-doctor"],
+    ["fer-service"],
+    ["fer-service", "install"],
+    ["fer-service", "remove"],
+    ["fer-service", "status"],
     ["fer-bench"],
 ]
 
@@ -70,8 +75,10 @@ def test_the_wheel_holds_the_packages_and_the_default_model(tmp_path: Path) -> N
     assert all(f"{package}/py.typed" in names for package in FOLDERS.values())
     assert re.findall(r"^(fer-\w+) =", entry_points, re.MULTILINE) == [
         "fer-bench",
+        "fer-doctor",
         "fer-export",
         "fer-run",
+        "fer-service",
         "fer-train",
         "fer-verify",
     ]
@@ -94,7 +101,9 @@ def test_help_has_an_example_and_needs_nothing_heavy(command: Run, words: list[s
     assert not imported & {"torch", "onnx", "onnxruntime", "cv2", "numpy", "matplotlib", "rich"}
 
 
-@pytest.mark.parametrize("name", ["fer-train", "fer-export", "fer-verify", "fer-run", "fer-bench"])
+@pytest.mark.parametrize(
+    "name", ["fer-train", "fer-export", "fer-verify", "fer-run", "fer-doctor", "fer-service", "fer-bench"]
+)
 def test_version(command: Run, name: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert version in command(name, "--version").stdout

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.board import SYSTEM, THROTTLED, temperature, throttling
 from fer_runtime.framing import Box
 
 THUMBNAIL = 16  # pixels of a side: the mean of many pixels hides a sensor's noise, and keeps a face's movements
@@ -18,8 +19,8 @@ STEPS = ((75.0, 10.0), (77.0, 5.0), (79.0, 2.0))
 COOLER = 3.0  # degrees below a step's before it ends
 EARLY = 0.01  # seconds by which a frame may come before it is due: frames do not come evenly
 LOOK = 2.0  # seconds between looks at the temperature
-SYSTEM = Path("/sys")
-SLOWED = 0b1110  # bits: frequency capped, throttled, soft temperature limit; bit 0 is too low a voltage
+CPU = "cpu"  # the sensor's type on a Raspberry Pi; what a laptop calls its sensors otherwise is its own business
+WEAK = THROTTLED[0]  # the power supply, not heat
 
 
 def to_stderr(line: str) -> None:
@@ -80,11 +81,8 @@ class Heat:
 
     def __init__(self, say: Callable[[str], None] = to_stderr, system: Path = SYSTEM) -> None:
         """say: is told when the loop slows down and when that is over; system: Linux's folder of devices."""
-        self._say = say
-        zones = sorted(system.glob("class/thermal/thermal_zone*"))
-        self._temperatures = [zone / "temp" for zone in zones if _is_cpu(zone)]
-        self._throttled = next(system.glob("devices/platform/soc*/*firmware/get_throttled"), None)
-        self._known = bool(self._temperatures or self._throttled)
+        self._say, self._system = say, system
+        self._known = temperature(system, CPU) is not None or throttling(system) is not None
         self._looked = -inf
         self._step = 0  # how many of STEPS are reached
         self._weak = False
@@ -98,33 +96,18 @@ class Heat:
         return 1 / STEPS[self._step - 1][1] if self._step else 0.0
 
     def _look(self) -> None:
-        degrees = max((_number(path, 10) / 1000 for path in self._temperatures), default=0.0)
-        flags = _number(self._throttled, 16) if self._throttled else 0
+        degrees = temperature(self._system, CPU) or 0.0
+        held = set((throttling(self._system) or ([], []))[0])
         before = self._step
         self._step = max(
             sum(degrees >= least - (COOLER if index < before else 0) for index, (least, _) in enumerate(STEPS)),
-            len(STEPS) - 1 if flags & SLOWED else 0,
+            len(STEPS) - 1 if held - {WEAK} else 0,
         )
         if self._step and not before:
             why = f"{degrees:.0f} degrees" if degrees >= STEPS[0][0] - COOLER else "the firmware slows the processor"
             self._say(f"it is hot ({why}): fewer answers a second until it is cooler")
         if before and not self._step:
             self._say(f"cool again ({degrees:.0f} degrees): full pace")
-        if flags & 1 and not self._weak:
+        if WEAK in held and not self._weak:
             self._weak = True
             self._say("the power supply is too weak (the firmware tells of low voltage): use the board's own")
-
-
-def _is_cpu(zone: Path) -> bool:
-    try:
-        return "cpu" in (zone / "type").read_text()
-    except OSError:
-        return False
-
-
-def _number(path: Path, base: int) -> int:
-    """The number in a file of the system, 0 where it cannot be read just now."""
-    try:
-        return int(path.read_text().strip(), base)
-    except (OSError, ValueError):
-        return 0

@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from fer_runtime.loop import Loop
     from fer_runtime.outputs import Output
     from fer_runtime.profile import Profile
-    from fer_runtime.sources import Source
 
 PRIVACY = (
     "fer-run: it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
     "where it may be used: docs/privacy.md"
 )
-DEFAULT_FPS = 15.0  # of a recording whose source does not tell its own
 
 
 def _size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -61,7 +59,11 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     metavar="FILE",
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
-@click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable in the window and in recordings.")
+@click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable wherever pictures are shown.")
+@click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")
+@click.option(
+    "--mqtt", metavar="URL", help="Send results to a broker: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]."
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option(
     "--max-fps",
@@ -86,6 +88,8 @@ def cli(
     jsonl: str | None,
     record: Path | None,
     blur: bool,
+    web: str | None,
+    mqtt: str | None,
     max_frames: int | None,
     max_fps: float | None,
     realtime: bool,
@@ -103,6 +107,7 @@ def cli(
     from fer_runtime.detectors import RetinaFace, YuNet
     from fer_runtime.files import check_place, refuse_same, write_text
     from fer_runtime.loop import Loop
+    from fer_runtime.open_outputs import Wanted, open_outputs
     from fer_runtime.profile import Profile
     from fer_runtime.session import Classifier
     from fer_runtime.sources import is_camera, open_source
@@ -122,7 +127,8 @@ def cli(
     loop = Loop(frames, classifier, whole, nearby, max_fps, profile, Blur(threads) if blur else None)
     click.echo(PRIVACY, err=True)
     with ExitStack() as closing:
-        outputs = _outputs(frames, headless, is_camera(source), jsonl, record, closing)
+        wanted = Wanted(headless, is_camera(source), jsonl, record, web, mqtt)
+        outputs = open_outputs(wanted, frames, classifier.labels, closing)
         try:
             _drive(loop, outputs, max_frames, profile)
         finally:
@@ -131,31 +137,6 @@ def cli(
                 write_text(profiled, profile.to_json())
     for note in frames.notes:
         click.echo(f"fer-run: {note}", err=True)
-
-
-def _outputs(
-    source: "Source", headless: bool, mirror: bool, jsonl: str | None, record: Path | None, closing: ExitStack
-) -> list["Output"]:
-    """The outputs asked for; each is closed when `closing` is."""
-    from fer_runtime import window
-    from fer_runtime.outputs import JsonLines
-    from fer_runtime.recording import open_recording
-
-    outputs: list[Output] = []
-    if not headless and not window.can_open():
-        click.echo("fer-run: no window can be opened here, going on as with --headless", err=True)
-        headless = True
-    if headless and not record and not jsonl:
-        jsonl = "-"
-    if record:
-        outputs.append(open_recording(record, source.fps or DEFAULT_FPS))
-    if jsonl:
-        outputs.append(JsonLines(jsonl))
-    if not headless:
-        outputs.append(window.Window(mirror))
-    for output in outputs:
-        closing.callback(output.close)
-    return outputs
 
 
 def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profile: "Profile") -> None:
@@ -178,4 +159,4 @@ def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profil
 
 def main() -> None:
     """Entry point of fer-run."""
-    run(cli)
+    run(cli, "web,mqtt")

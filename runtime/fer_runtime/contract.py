@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,21 @@ class Manifest:
 def parse(text: str, origin: str) -> Manifest:
     """The manifest in `text`. Raises FerError, naming `origin`, for anything that is not one of ours."""
     try:
-        plain = json.loads(text)
+        plain = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise FerError(f"the manifest in {origin} is not JSON: export the model again with fer-export") from error
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         found = plain.get("schema") if isinstance(plain, dict) else type(plain).__name__
         raise FerError(f"the manifest in {origin} has schema {found!r}, expected {SCHEMA}: use a matching fer-edge")
     return from_dict({key: value for key, value in plain.items() if key != "schema"}, origin)
+
+
+def _finite(text: str) -> float:
+    """The number. Raises ValueError for NaN and infinity, which Python's reader takes and JSON does not have."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def from_dict(plain: Mapping[str, Any], origin: str) -> Manifest:
@@ -116,7 +125,7 @@ def _wrong(manifest: Manifest) -> str | None:
     labels = manifest.labels
     checks = {
         "labels": len(labels) >= 2
-        and all(isinstance(label, str) and label for label in labels)
+        and all(isinstance(label, str) and label and label.isprintable() for label in labels)
         and len(set(labels)) == len(labels),
         "size": isinstance(manifest.size, int) and 8 <= manifest.size <= 512,
         "colour": manifest.colour in CHANNELS,

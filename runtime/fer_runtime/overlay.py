@@ -13,11 +13,11 @@ Area = tuple[int, int, int, int]  # x, y, width, height in pixels
 SMALLEST_ROW = 12  # pixels: text below is not readable
 
 
-def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
-    """A copy of the frame (uint8 BGR [h, w, 3]) with every face of the result marked."""
+def draw(image: NDArray[np.uint8], result: Result, bars: bool = True) -> NDArray[np.uint8]:
+    """A copy of the frame (uint8 BGR [h, w, 3]) with every face of the result marked, with or without its bars."""
     picture = image.copy()
     taken = [face.box for face in result.faces]
-    for face in result.faces:
+    for face in result.faces if bars else ():
         _draw_bars(picture, face, taken)
     for face in result.faces:
         _draw_face(picture, face, taken)

@@ -15,6 +15,8 @@ from fer_runtime.errors import FerError
 from fer_runtime.listing import IMAGE_SUFFIXES
 from fer_runtime.profile import Profile
 
+PNG = b"\x89PNG\r\n\x1a\n"
+MOST_CLAIMED = 2**24  # bytes that a part of a PNG may lack: a file cut short is still shown as far as it goes
 USUAL_FPS = 25.0  # of a video file that does not tell
 MOST_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
 Due = Callable[[float], bool]  # whether there is time for the frame of that time, seconds on the source's clock
@@ -118,10 +120,21 @@ def _picture(path: Path) -> NDArray[np.uint8] | None:
     """The picture as uint8 BGR [h, w, 3], or None where it cannot be read or decoded."""
     try:
         data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and not _claims_too_much(data.tobytes()) else None
     except (OSError, cv2.error):
         return None
     return None if image is None else image.astype(np.uint8, copy=False)
+
+
+def _claims_too_much(data: bytes) -> bool:
+    """Whether a part of a PNG claims far more bytes than there are: OpenCV would take that much memory, up to 4 GB."""
+    at = len(PNG)
+    while data.startswith(PNG) and at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length > len(data) + MOST_CLAIMED:
+            return True
+        at += length + 12  # with the part's length, name and checksum
+    return False
 
 
 class Video:

@@ -1,0 +1,126 @@
+"""Who may see the page: everything that is refused is refused here, before any route."""
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE, COOKIE_AGE = "fer_token", 30 * 86400  # seconds
+LARGEST_HEAD = 8 * 1024  # bytes
+HEADERS = {
+    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cache-control": "no-store",
+}
+REFUSAL = (
+    "This page needs the token that fer-run printed when it was started: open the address with ?token=..., "
+    "or send the header Authorization: Bearer ...\n"
+)
+
+
+class Guard:
+    """ASGI middleware: methods, sizes, Host, Origin and token are checked, and every response gets HEADERS."""
+
+    def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
+        """host: as the user named it, accepted as Host; token: what a client must show, None on loopback."""
+        self._app, self._token = app, token
+        name = socket.gethostname().lower()
+        self._names = {"localhost", host.lower(), name, f"{name}.local"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        answer = self._refusal(scope, Headers(scope=scope)) or self._signed_in(scope, Headers(scope=scope))
+        await (answer or self._app)(scope, receive, secured)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        if scope["method"] not in ("GET", "HEAD"):
+            return PlainTextResponse("Only GET is answered.\n", 405, {"allow": "GET, HEAD"})
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            return PlainTextResponse("Expected a request without a body.\n", 413, {"connection": "close"})
+        if _size(scope) > LARGEST_HEAD:
+            return PlainTextResponse("The address and headers are too long.\n", 431, {"connection": "close"})
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return PlainTextResponse("Unknown Host: open the page by this machine's address or name.\n", 421)
+        if not _same_origin(headers, host):
+            return PlainTextResponse("Other sites may not use this page.\n", 403)
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether the Host header is a name of this machine; a name of another site may point here (DNS rebinding)."""
+        name = _without_port(host).lower()
+        return name in self._names or _is_address(name)
+
+    def _signed_in(self, scope: Scope, headers: Headers) -> Response | None:
+        """None for a client that may pass; for the page's ?token= a redirect that sets the cookie; else 401."""
+        if self._token is None:
+            return None
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        if self._matches(query.get("token", [""])[0]):
+            if scope["path"] != "/":
+                return None
+            response = RedirectResponse("/", 303)  # the token leaves the address bar
+            response.set_cookie(COOKIE, self._token, max_age=COOKIE_AGE, httponly=True, samesite="strict")
+            return response
+        kind, _, shown = headers.get("authorization", "").partition(" ")
+        if (kind.lower() == "bearer" and self._matches(shown.strip())) or self._matches(_cookie(headers)):
+            return None
+        return PlainTextResponse(REFUSAL, 401, {"www-authenticate": "Bearer"})
+
+    def _matches(self, shown: str) -> bool:
+        assert self._token is not None
+        return hmac.compare_digest(shown.encode(), self._token.encode())  # in constant time
+
+
+def _size(scope: Scope) -> int:
+    """Bytes of a request's path, query and headers."""
+    return len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) for k, v in scope["headers"])
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):  # IPv6
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _same_origin(headers: Headers, host: str) -> bool:
+    """Whether the request comes from our own page, from no page, or is a visit by a link."""
+    origin = headers.get("origin")
+    if origin is not None and origin != f"http://{host}":
+        return False
+    visit = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return visit or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+def _cookie(headers: Mapping[str, str]) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
