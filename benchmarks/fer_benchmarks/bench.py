@@ -267,8 +267,8 @@ def _cold(rows: list[dict[str, Any]]) -> list[str]:
 
 def _noisy(checks: list[dict[str, Any]]) -> list[str]:
     return [
-        f"too noisy: the first file against itself took {check['interval'][0]:.3f} to {check['interval'][1]:.3f} of its "
-        f"time (threads {check['threads']}, batch {check['batch']})"
+        f"too noisy: the first file took {check['interval'][0]:.3f} to {check['interval'][1]:.3f} of its own time "
+        f"(threads {check['threads']}, batch {check['batch']})"
         for check in checks
         if not check["ok"]
     ]

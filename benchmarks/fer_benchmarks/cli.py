@@ -1,6 +1,7 @@
 """fer-bench: what each millisecond costs in accuracy, for any number of classifiers."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--png", type=FILE, metavar="FILE", help="Draw accuracy over latency.")
 @click.version_option(package_name="fer-edge")
 @click.pass_context
-def cli(context: click.Context, models: tuple[Path, ...], json_file: Path | None, **options: Any) -> int:
+def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | None, **options: Any) -> int:
     """Compare MODELS in time and accuracy.
 
     MODELS are files of fer-export, plain ONNX classifiers (with --labels), and results of earlier runs or other
@@ -58,7 +59,7 @@ def cli(context: click.Context, models: tuple[Path, ...], json_file: Path | None
     interleaved in random order, so that a slow spell of the machine meets all alike. The first file runs twice: unless
     it comes out equal, the machine is too noisy to say, and the exit code is 3. Ratios are against the first file.
     """
-    from fer_benchmarks import bench, earlier, entrants, page, plot, show, tables, verdict
+    from fer_benchmarks import earlier, entrants, page, plot, show, tables, verdict
     from fer_runtime.files import check_place, refuse_same, write_text
 
     outputs = [json_file, options["markdown"], options["html"], options["png"]]
@@ -68,6 +69,9 @@ def cli(context: click.Context, models: tuple[Path, ...], json_file: Path | None
     baseline = earlier.read(options["baseline"]) if options["baseline"] else None
     joined = [earlier.joined(path) for path in models if path.suffix == ".json"]
     files = [path for path in models if path.suffix != ".json"]
+    asked = options["max_ms"] is not None or options["min_accuracy"] is not None
+    if asked and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
+        raise click.UsageError("--max-ms and --min-accuracy weigh accuracy: give --data too")
     given = entrants.Given(
         _names(options["labels"]), options["size"], options["colour"],
         _numbers("--mean", options["mean"]), _numbers("--std", options["std"]),
@@ -82,9 +86,6 @@ def cli(context: click.Context, models: tuple[Path, ...], json_file: Path | None
         report, joined = earlier.read(next(iter(models))), joined[1:]
     report["models"] += [row for other in joined for row in other["models"]]
     report["joined"] = report.get("joined", []) + [_where(other) for other in joined]
-    if options["max_ms"] is not None or options["min_accuracy"] is not None:
-        if not any(row["scores"] for row in report["models"]):
-            raise click.UsageError("--max-ms and --min-accuracy weigh accuracy: give --data too")
     least = options["min_accuracy"]
     report["verdict"] = verdict.judge(report, options["max_ms"], None if least is None else least / 100)
     changes = earlier.compare(report, baseline) if baseline else []
@@ -138,17 +139,19 @@ def _command(context: click.Context) -> str:
     """What was typed, with the names of files alone: paths are the user's own affair."""
     words = ["fer-bench"]
     for parameter in context.command.params:
-        value = context.params[parameter.name or ""]
-        if value is None or value is False or value == () or value == parameter.default:
+        value = context.params.get(parameter.name or "")
+        if value in (None, False, ()) or value == parameter.default:
             continue
         for one in value if isinstance(value, tuple) else (value,):
             words += [parameter.opts[0]] if isinstance(parameter, click.Option) else []
-            words += (
-                []
-                if one is True
-                else [one.name if isinstance(one, Path) else f"{one:g}" if isinstance(one, float) else str(one)]
-            )
-    return " ".join(words)
+            words += [] if one is True else [_word(one)]
+    return shlex.join(words)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, Path):
+        return value.name
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ strengths are ours, chosen by eye for 48-pixel faces: at 1 hardly seen, at 5 a p
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ def motion_blur(image: Image, length: float, rng: np.random.RandomState) -> Imag
 
 
 def low_light(image: Image, light: float, rng: np.random.RandomState) -> Image:
-    """This share of the light, with the noise of photons (240 a pixel in full light) and of reading them out."""
+    """A share of the light, with the noise of photons (240 a pixel in full light) and of reading them out."""
     photons = rng.poisson(image * (light * 240 / 255)).astype(np.float64) + rng.normal(0, 2, image.shape)
     return _clipped(photons * (255 / 240) * light**-0.5)  # the camera's gain brings half of the darkness back
 
@@ -53,7 +54,7 @@ def over_exposure(image: Image, light: float, _: np.random.RandomState) -> Image
 
 def jpeg(image: Image, quality: float, _: np.random.RandomState) -> Image:
     """Compressed with this quality of 1 to 100."""
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8).reshape(image.shape)
 
 
@@ -85,23 +86,23 @@ def small_face(image: Image, share: float, _: np.random.RandomState) -> Image:
 
 CORRUPTIONS: dict[str, Callable[[Image, float, np.random.RandomState], Image]] = {
     "defocus": defocus,
-    "motion blur": motion_blur,
-    "low light": low_light,
-    "over-exposure": over_exposure,
+    "motion": motion_blur,
+    "dark": low_light,
+    "bright": over_exposure,
     "JPEG": jpeg,
-    "occlusion": occlusion,
-    "misplaced crop": misplaced_crop,
-    "small face": small_face,
+    "occluded": occlusion,
+    "crop": misplaced_crop,
+    "small": small_face,
 }
 STRENGTHS = {
     "defocus": (0.012, 0.02, 0.03, 0.045, 0.06),
-    "motion blur": (0.05, 0.08, 0.12, 0.17, 0.23),
-    "low light": (0.5, 0.25, 0.12, 0.06, 0.03),
-    "over-exposure": (1.3, 1.7, 2.2, 2.8, 3.5),
+    "motion": (0.05, 0.08, 0.12, 0.17, 0.23),
+    "dark": (0.5, 0.25, 0.12, 0.06, 0.03),
+    "bright": (1.3, 1.7, 2.2, 2.8, 3.5),
     "JPEG": (50, 25, 15, 9, 5),
-    "occlusion": (0.15, 0.25, 0.33, 0.42, 0.5),
-    "misplaced crop": (0.03, 0.06, 0.1, 0.14, 0.18),
-    "small face": (0.7, 0.5, 0.4, 0.3, 0.22),
+    "occluded": (0.15, 0.25, 0.33, 0.42, 0.5),
+    "crop": (0.03, 0.06, 0.1, 0.14, 0.18),
+    "small": (0.7, 0.5, 0.4, 0.3, 0.22),
 }
 
 
@@ -109,5 +110,5 @@ def _filtered(image: Image, kernel: NDArray[np.float64]) -> Image:
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _clipped(values: NDArray[np.float64]) -> Image:
+def _clipped(values: NDArray[np.floating[Any]]) -> Image:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Energy from where the machine tells it: RAPL's counters, or the power chip of a Raspberry Pi 5. Else there is none."""
+"""Energy where the machine tells it, by RAPL's counters or a Raspberry Pi 5's power chip; else there is none."""
 
 import re
 import shutil

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from fer_benchmarks.protocol import Answer
 from fer_runtime import contract
 from fer_runtime.errors import FerError
-from fer_runtime.framing import CHANNELS, to_face
+from fer_runtime.framing import to_face
 from fer_runtime.session import Classifier, open_file
 
 Tensor = NDArray[np.uint8] | NDArray[np.float32]
@@ -135,13 +134,15 @@ def _one_by_one(run: Callable[[Tensor], NDArray[np.float32]]) -> Callable[[Tenso
     return lambda tensor: run(tensor) if len(tensor) == 1 else np.concatenate([run(one[None]) for one in tensor])
 
 
-def _as_probabilities(run: Callable[[Any], NDArray[np.float32]], sample: Tensor) -> Answer:
+def _as_probabilities(
+    run: Callable[[Tensor], NDArray[np.float32]], sample: Tensor
+) -> Callable[[Tensor], NDArray[np.float32]]:
     """`run` itself where its answers are probabilities already, else their softmax."""
     found = run(sample)
     if found.min() >= 0 and np.allclose(found.sum(-1), 1, atol=1e-3):
         return run
 
-    def softmax(tensor: Any) -> NDArray[np.float32]:
+    def softmax(tensor: Tensor) -> NDArray[np.float32]:
         logits = run(tensor)
         grown: NDArray[np.float32] = np.exp(logits - logits.max(1, keepdims=True))
         shares: NDArray[np.float32] = grown / grown.sum(1, keepdims=True)

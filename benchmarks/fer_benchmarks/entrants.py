@@ -1,4 +1,4 @@
-"""Who takes part: files of our contract, plain ONNX classifiers, either in OpenCV too, and peers in their own worlds."""
+"""Who takes part: files of our contract, plain ONNX classifiers, both in OpenCV too, and peers in their own worlds."""
 
 import json
 import sys

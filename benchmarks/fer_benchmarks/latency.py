@@ -28,7 +28,7 @@ ENERGY_S = 2.0
 
 @dataclass(frozen=True)
 class Setting:
-    """threads: of the engine; batch: faces a call; seconds: of tight calls a classifier; pace: calls a second or None."""
+    """threads: of the engine; batch: faces a call; seconds: of calls a classifier; pace: calls a second, or None."""
 
     threads: int
     batch: int
@@ -156,13 +156,14 @@ class _Run:
 
     def __init__(self, entrant: Entrant, setting: Setting, closing: ExitStack) -> None:
         self._entrant, self._setting, self._closing = entrant, setting, closing
-        self._found, self._worker, self._calls = Timed(), None, 1
+        self._found, self._calls = Timed(), 1
+        self._worker: Worker | None = None
         self._tight: list[dict[str, Any]] = []
         self._paced: list[dict[str, Any]] = []
         with self._failing():
             worker = Worker(entrant, setting.threads)
             closing.callback(worker.close)
-            self._worker: Worker | None = worker
+            self._worker = worker
             self._found.start_ms = worker.start_ms
             self._found.load_ms, self._found.first_ms = worker.ready["load_ms"], worker.ready["first_ms"]
 

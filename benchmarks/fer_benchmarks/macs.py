@@ -64,10 +64,10 @@ def _macs(node: _Node, shapes: dict[str, tuple[int, ...]]) -> int:
 
 def _graph(model: bytes) -> tuple[list[_Node], dict[str, tuple[tuple[int, ...], int]]]:
     """Nodes in order; shape and type of every weight."""
-    nodes, weights = [], {}
+    nodes: list[_Node] = []
+    weights: dict[str, tuple[tuple[int, ...], int]] = {}
     for message in _all(memoryview(model), 7):
-        for content in _all(message, 1):
-            nodes.append(_node(content))
+        nodes += [_node(content) for content in _all(message, 1)]
         for content in _all(message, 5):
             sizes = _sizes(content)
             weights[_text(content, 8)] = (sizes, next(iter(_numbers(content, 2)), 0))

@@ -24,8 +24,9 @@ def serve(load: Callable[[], Answer], crops: NDArray[np.uint8]) -> None:
     """Load a classifier, then time and score it as standard input asks, until that ends.
 
     crops: uint8 [n, h, w], what is timed; calls take them in turn.
-    Lines in: {"calls": n, "batch": b, "pace": calls a second or null}, or {"score": file of crops (.npy)}. Lines out: first
-    {"load_ms", "first_ms"}, then {"ms": [a number a call], "cpu_ms": a call's mean, "peak_bytes"} or {"probabilities"}.
+    Lines in: {"calls": n, "batch": b, "pace": calls a second or null}, or {"score": file of crops (.npy)}.
+    Lines out: first {"load_ms", "first_ms"}; then {"ms": [a number a call], "cpu_ms": a call's mean, "peak_bytes"}, or
+    {"probabilities": [a row a crop]}.
     """
     out = _own_stdout()
     start = time.perf_counter()

@@ -34,7 +34,7 @@ def _rich(table: tables.Table) -> Table:
     for at, name in enumerate(table.header):
         left = at == 1
         shown.add_column(
-            escape(name), justify="left" if left else "right", overflow="fold", min_width=12 if left else None
+            escape(name), justify="left" if left else "right", overflow="fold", min_width=18 if left else None
         )
     for row in table.rows:
         shown.add_row(*(escape(cell) for cell in row))

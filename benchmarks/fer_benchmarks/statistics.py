@@ -17,7 +17,7 @@ Times = NDArray[np.float64]  # [blocks, calls], or [blocks]: milliseconds
 
 
 def percentiles(times: Times) -> dict[str, float | None]:
-    """ "p50" to "p99" over all calls of times [blocks, calls]; None where there are too few calls to tell."""
+    """The figures "p50" to "p99" of all calls, times [blocks, calls]; None where there are too few calls to tell."""
     found = np.percentile(times, PERCENTILES).tolist()
     return {
         f"p{p}": float(value) if times.size >= fewest(p / 100) else None

@@ -55,13 +55,13 @@ def conditions(report: dict[str, Any]) -> list[str]:
         f"versions: {versions}; measured {report['date']}",
         f"command: `{report['command']}`",
     ]
-    for check in report["self_check"]:
-        if check["ratio"]:
-            found.append(
-                f"self-check (threads {check['threads']}, batch {check['batch']}): the first file against itself "
-                f"{check['ratio']:.3f} ({check['interval'][0]:.3f} to {check['interval'][1]:.3f}), "
-                f"{'equal' if check['ok'] else 'not equal'}"
-            )
+    found += [
+        f"self-check (threads {check['threads']}, batch {check['batch']}): the first file against itself "
+        f"{check['ratio']:.3f} ({check['interval'][0]:.3f} to {check['interval'][1]:.3f}), "
+        f"{'equal' if check['ok'] else 'not equal'}"
+        for check in report["self_check"]
+        if check["ratio"]
+    ]
     if data := report["data"]:
         found.append(f"accuracy: {data['n']:,} faces of {data['name']} ({data['split']})")
     found += [f"[{other['origin']}]: {other['cpu']}, measured {other['date']}" for other in report["joined"]]
@@ -71,7 +71,7 @@ def conditions(report: dict[str, Any]) -> list[str]:
 def _summary(report: dict[str, Any]) -> Table:
     threads, batch = report["verdict"]["threads"], report["verdict"]["batch"]
     numbers = {shown(row): at for at, row in enumerate(report["models"], 1)}
-    place = {}
+    place: dict[str, str] = {}
     for part in report["verdict"]["fronts"]:
         place |= dict.fromkeys(part["front"], "front")
         place |= {name: f"by {numbers[by]}" for name, by in part["dominated"].items()}
@@ -88,14 +88,14 @@ def _summary(report: dict[str, Any]) -> Table:
             f"{scores['macro_f1']:.3f}" if scores else NONE, place.get(shown(row), NONE),
         ]  # fmt: skip
 
-    header = ["ms, p50", "95 %", "× first", "accuracy", "macro-F1", "front"]
+    header = ["ms, p50", "95 %", "x first", "accuracy", "macro-F1", "front"]
     return _table(report, f"Latency and accuracy: threads {threads}, batch {batch}", header, cells)
 
 
 def _latency(report: dict[str, Any]) -> Table:
     pace = report["settings"]["pace"]
 
-    def cells(row: Row, run: Run | None) -> list[str]:
+    def cells(_: Row, run: Run | None) -> list[str]:
         if not run:
             return [NONE] * (8 if pace else 5)
         tight = [_ms(run["tight"][f"p{p}"]) for p in (50, 90, 95, 99)]

@@ -5,6 +5,7 @@ a graph of further outputs is the same network with these outputs too.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,10 @@ def large_convolution(precision: str) -> bytes:
     rng = np.random.RandomState(0)
     shape = (CHANNELS, CHANNELS, 3, 3)
     if precision == "fp32":
-        kind, operator = np.dtype(np.float32), "Conv"
-        constants = {"w": (rng.rand(*shape) - 0.5).astype(np.float32)}
+        kind, operator = 1, "Conv"
+        constants: dict[str, NDArray[Any]] = {"w": (rng.rand(*shape) - 0.5).astype(np.float32)}
     else:
-        kind, operator = np.dtype(np.uint8), "QLinearConv"
+        kind, operator = 2, "QLinearConv"
         constants = {
             "x_scale": np.array(0.02, np.float32), "x_zero": np.array(128, np.uint8),
             "w": rng.randint(-64, 65, shape).astype(np.int8), "w_scale": np.array(0.01, np.float32),
@@ -47,15 +48,15 @@ def large_convolution(precision: str) -> bytes:
     return _number(1, IR) + _field(7, graph) + _field(8, _number(2, OPSET))
 
 
-def _tensor(name: str, value: NDArray[np.generic]) -> bytes:
+def _tensor(name: str, value: NDArray[Any]) -> bytes:
     dims = b"".join(_number(1, size) for size in value.shape)
     return dims + _number(2, TENSOR_TYPES[value.dtype]) + _text(8, name) + _field(9, value.tobytes())
 
 
-def _tensor_type(kind: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
+def _tensor_type(kind: int, shape: tuple[int, ...]) -> bytes:
     """Field `type` of a ValueInfoProto."""
     sizes = b"".join(_field(1, _number(1, size)) for size in shape)
-    return _field(2, _field(1, _number(1, TENSOR_TYPES[kind]) + _field(2, sizes)))
+    return _field(2, _field(1, _number(1, kind) + _field(2, sizes)))
 
 
 def _text(number: int, text: str) -> bytes:
