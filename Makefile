@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-compat lint clean
+.PHONY: demo test test-compat bench lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -24,6 +24,25 @@ test: lint
 # Our files on old and new versions of onnxruntime; DATA=fer2013.zip compares on its faces. Writes docs/export.md.
 test-compat: $(INSTALLED)
 	$(BIN)/python tests/compat.py $(DATA)
+
+# The published figures anew, in README.md and docs: make bench DATA=fer2013.zip, on a machine with nothing else to do.
+# Peers take part where `python3 benchmarks/peers/install.py` has brought them.
+BENCH := build/bench
+BENCH_FILES := $(foreach size,nano small base,$(BENCH)/fer-$(size).onnx $(BENCH)/fer-$(size).int8.onnx)
+PEERS := $(sort $(wildcard benchmarks/peers/.venv/*.json))
+
+bench: $(INSTALLED) $(BENCH_FILES)
+	$(BIN)/fer-bench $(BENCH_FILES) $(PEERS:%=--peer %) --against cv2 --data $(DATA) --robust --pace 30 --duration 5 \
+		--json docs/bench.json --html $(BENCH)/bench.html --png docs/pareto.png
+	$(BIN)/python -m fer_benchmarks.publish docs/bench.json
+
+$(BENCH)/%.int8.onnx: models/%.pt
+	mkdir -p $(BENCH)
+	$(BIN)/fer-export $< --precision int8 --data $(DATA) --out $@
+
+$(BENCH)/%.onnx: models/%.pt
+	mkdir -p $(BENCH)
+	$(BIN)/fer-export $< --out $@
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -117,4 +117,9 @@ def _look_at(plain: dict[str, Any]) -> None:
             _ = [float(row["scores"][key]) for key in ("accuracy", "interval", "macro_f1", "ece")]
             _ = [row["scores"]["recall"][row["scores"]["worst"]], accuracy.right(row["scores"])]
         if row["robust"]:
-            _ = [float(row["robust"]["mean"]), *row["robust"]["accuracy"].items()]
+            _ = [
+                row["robust"]["n"],
+                float(row["robust"]["clean"]),
+                float(row["robust"]["mean"]),
+                *row["robust"]["accuracy"].items(),
+            ]

