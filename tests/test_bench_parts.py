@@ -98,7 +98,8 @@ def test_a_corruption_grows_and_repeats(name: str) -> None:
     harm = []
     for severity in SEVERITIES:
         found = corrupt(faces, name, severity)
-        assert (found.dtype, found.shape) == (np.uint8, faces.shape)
+        assert found.dtype == np.uint8
+        assert found.shape == faces.shape
         assert np.array_equal(found, corrupt(faces, name, severity))
         harm.append(float(np.abs(found.astype(float) - faces).mean()))
     assert np.array_equal(faces, before)

@@ -68,7 +68,7 @@ def answers(worker: Worker, images: NDArray[np.uint8], scratch: Path) -> NDArray
     """Probabilities [n, classes] of the worker's classifier; scratch: a folder. Raises FerError when it dies."""
     file = scratch / "crops.npy"
     np.save(file, images)
-    return worker.score(file)
+    return worker.score(file, len(images))
 
 
 def scores(entrant: Entrant, probabilities: NDArray[np.float64], faces: Faces) -> dict[str, Any]:
