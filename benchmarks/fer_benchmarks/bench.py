@@ -73,7 +73,7 @@ def measure(wish: Wish, say: Say) -> dict[str, Any]:
         "settings": {
             "seconds": wish.settings[0].seconds,
             "pace": wish.settings[0].pace,
-            "block_seconds": latency.BLOCK_S,
+            "block_seconds": wish.settings[0].block_s,
             "crop": "48x48 grey, generated; preparing it for the classifier is timed too",
         },
         "warnings": [*([busy] if busy else []), *warnings, *_cold(rows), *_noisy(checks)],

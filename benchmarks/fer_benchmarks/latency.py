@@ -37,6 +37,11 @@ class Setting:
     pace: float | None
 
     @property
+    def block_s(self) -> float:
+        """Of calls in a tight block."""
+        return min(BLOCK_S, self.seconds / FEWEST_ROUNDS)
+
+    @property
     def rounds(self) -> int:
         """Of tight blocks, one a classifier in each."""
         return max(FEWEST_ROUNDS, math.ceil(self.seconds / BLOCK_S))
@@ -200,7 +205,7 @@ class _Run:
                 medians.append(self._median(self._worker.block(calls, self._setting.batch)))
                 self._found.warm_up += calls
             self._found.warm = settled(medians)
-            self._calls = max(1, round(BLOCK_S * 1e3 / float(np.median(medians[-5:]))))
+            self._calls = max(1, round(self._setting.block_s * 1e3 / float(np.median(medians[-5:]))))
 
     def tight_block(self) -> None:
         """Calls back to back."""
@@ -218,7 +223,7 @@ class _Run:
     def energy_block(self, meter: Meter) -> None:
         """A longer block, of which the machine tells the energy."""
         if self._worker:
-            calls = round(self._calls * ENERGY_S / BLOCK_S)
+            calls = round(self._calls * ENERGY_S / self._setting.block_s)
             with self._failing():
                 meter.start()
                 self._worker.block(calls, self._setting.batch)
