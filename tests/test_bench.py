@@ -255,7 +255,7 @@ def test_bad_words_end_before_the_timing(command: Run, words: list[str], code: i
 def test_a_plain_file_needs_its_labels(command: Run, tmp_path: Path) -> None:
     plain = without_manifest(default_model(), tmp_path / "plain.onnx")
     for words, said in (
-        ([], "give --labels"),
+        ([], "or --labels"),
         (["--labels", "a,b"], "no output of 2 classes"),
         (["--labels", "a,b,c,d,e,f,g", "--size", "64"], "--size does not fit"),
         (["--labels", "a,b,c,d,e,f,g", "--colour", "rgb"], "--colour does not fit"),

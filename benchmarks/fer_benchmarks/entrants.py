@@ -52,15 +52,20 @@ class Entrant:
 
 def of_files(files: list[Path], given: Given, against: list[str]) -> list[Entrant]:
     """An entrant a file, followed by the same file in each engine of `against`. Raises FerError for a bad file."""
-    names = [file.name for file in files]
-    if len(set(names)) < len(names):
-        names = [str(file) for file in files]
     entrants = []
-    for name, file in zip(names, files, strict=True):
+    for name, file in zip(_names(files), files, strict=True):
         own = _of_file(name, file, given)
         entrants.append(own)
         entrants += [_in_engine(own, engine) for engine in against]
     return entrants
+
+
+def _names(files: list[Path]) -> list[str]:
+    """What tells them apart: file names, else paths, else the number of the repetition."""
+    names = [file.name for file in files]
+    if len(set(names)) < len(names):
+        names = [str(file) for file in files]
+    return [name if names.index(name) == at else f"{name} ({at + 1})" for at, name in enumerate(names)]
 
 
 def of_peer(path: Path) -> Entrant:
@@ -117,7 +122,10 @@ def _of_file(name: str, file: Path, given: Given) -> Entrant:
 def _foreign(name: str, file: Path, given: Given) -> Entrant:
     """A file without our manifest. Raises FerError where the options do not say enough, or not what it is."""
     if not given.labels:
-        raise FerError(f"{file} carries no manifest: give --labels in the order of its outputs, such as {EXAMPLE}")
+        raise FerError(
+            f"{file} carries no fer-edge manifest: expected a file of fer-export, or --labels in the order of its "
+            f"outputs, such as {EXAMPLE}"
+        )
     inputs = open_file(file).get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in macs.NUMPY:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)

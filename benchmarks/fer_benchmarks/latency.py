@@ -138,10 +138,10 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self._process.wait()
+            code = f"exit code {self._process.wait()}"
             self._errors.seek(0)
             errors = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-            raise FerError(f"{self._entrant.name} failed: {errors[-1] if errors else self._process.returncode}")
+            raise FerError(f"{self._entrant.name} failed: {errors[-1] if errors else code}")
         try:
             answer: dict[str, Any] = json.loads(line)
             _ = [answer[key] for key in keys]

@@ -88,7 +88,7 @@
 
   // Axes with their grid; gives the drawing and what turns a value into a place.
   const axes = (width, height, title, x, y) => {
-    const left = 46, right = width - 12, top = 10, bottom = height - 40;
+    const left = 46, right = width - 12, top = 28, bottom = height - 40;
     const scale = (axis, from, to) => value => {
       const at = v => axis.log ? Math.log10(v) : v;
       return from + (at(value) - at(axis.low)) / (at(axis.high) - at(axis.low) || 1) * (to - from);
@@ -104,7 +104,7 @@
       drawing.append(svgNode("text", { x: left - 6, y: place.y(value) + 4, "text-anchor": "end" }, `${number(value)}`));
     }
     drawing.append(svgNode("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, x.label));
-    drawing.append(svgNode("text", { x: left + 6, y: top + 12 }, y.label));
+    drawing.append(svgNode("text", { x: 4, y: 16 }, y.label));
     return { drawing, place };
   };
   const around = (values, log, share) => {
