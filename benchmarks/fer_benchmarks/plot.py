@@ -20,7 +20,7 @@ def write(path: Path, report: dict[str, Any]) -> None:
     points = {}
     for row in report["models"]:
         run = run_of(row, verdict["threads"], verdict["batch"])
-        if run and row["scores"]:
+        if run and row["scores"] and row["engine"] != "cv2":  # the same network again would hide what matters
             points[shown(row)] = (run["tight"], row["scores"])
     if not points:
         raise FerError("there is no accuracy to draw over the latency: give --data")
@@ -35,7 +35,7 @@ def write(path: Path, report: dict[str, Any]) -> None:
         axes.errorbar(x, y, yerr=half, xerr=spread, fmt="o", color=colour, ms=6, lw=1, alpha=0.9)
         axes.annotate(name, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=8, color=colour)
     for part in verdict["fronts"]:
-        line = [points[name] for name in part["front"]]
+        line = [points[name] for name in part["front"] if name in points]
         xs, ys = [times["p50"] for times, _ in line], [100 * scores["accuracy"] for _, scores in line]
         axes.step(xs, ys, where="post", color="#1f5fc4", lw=1, alpha=0.5)
     axes.set_xscale("log")
