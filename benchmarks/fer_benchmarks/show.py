@@ -20,9 +20,6 @@ def report(plain: dict[str, Any]) -> None:
         console.print(
             escape(f"baseline: {change['text']}"), style="red" if change["regressed"] else "", highlight=False
         )
-    for row in plain["models"]:
-        if row["failed"]:
-            console.print(escape(f"{verdict.shown(row)} failed: {row['failed']}"), highlight=False)
     for line in tables.conditions(plain):
         console.print(escape(line), style="dim", highlight=False)
     for warning in plain["warnings"]:

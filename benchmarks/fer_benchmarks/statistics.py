@@ -17,10 +17,10 @@ Times = NDArray[np.float64]  # [blocks, calls], or [blocks]: milliseconds
 
 
 def percentiles(times: Times) -> dict[str, float | None]:
-    """The figures "p50" to "p99" of all calls, times [blocks, calls]; None where there are too few calls to tell."""
+    """The figures "p50" to "p99" of all calls, times [blocks, calls]; those above p50 None for too few calls."""
     found = np.percentile(times, PERCENTILES).tolist()
     return {
-        f"p{p}": float(value) if times.size >= fewest(p / 100) else None
+        f"p{p}": float(value) if p == 50 or times.size >= fewest(p / 100) else None
         for p, value in zip(PERCENTILES, found, strict=True)
     }
 

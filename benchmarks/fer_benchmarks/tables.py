@@ -78,7 +78,7 @@ def _summary(report: dict[str, Any]) -> Table:
 
     def cells(row: Row, run: Run | None) -> list[str]:
         if not run:
-            return [row["failed"] or NONE, *[NONE] * 5]
+            return ["failed" if row["failed"] else NONE, *[NONE] * 5]
         low, high = run["tight"]["intervals"]["p50"]
         scores = row["scores"]
         right = f"{scores['accuracy']:.2%} ± {100 * scores['interval']:.2f}" if scores else NONE

@@ -74,7 +74,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     bounds += [f"accuracy at least {verdict['min_accuracy']:g} %"] if verdict["min_accuracy"] is not None else []
     if bounds:
         found.append(f"recommended for {' and '.join(bounds)}: {verdict['recommended'] or 'none of these files'}")
-    return found
+    return found + [row["failed"] for row in report["models"] if row["failed"]]
 
 
 def _scored(rows: list[Row], threads: int, batch: int) -> list[tuple[Row, dict[str, Any]]]:
