@@ -46,6 +46,7 @@ def readme(report: dict[str, Any]) -> str:
         f"probabilities, back to back and at {pace:g} calls a second. Accuracy: n = {data['n']:,}, "
         f"+- {100 * half:.1f} points (95 %)."
     )
+    about += "".join(f" Warning: {text}." for text in report["warnings"])
     return "\n".join([*lines, "", about]) + "\n"
 
 
