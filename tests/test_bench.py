@@ -241,6 +241,7 @@ def test_bad_data_is_told_before_the_timing(command: Run, tmp_path: Path) -> Non
         (["--batch", "1,x"], 2, "expected numbers from 1 to 512"),
         (["--robust"], 2, "give --data"),
         (["--max-ms", "1"], 2, "give --data"),
+        (["--png", "front.png"], 2, "--png weighs accuracy against time: give --data"),
         (["--mean", "half"], 2, "expected a number"),
         (["--baseline", "nothing.json"], 1, "cannot read nothing.json"),
         (["--peer", "nothing.json"], 1, "does not describe a peer"),

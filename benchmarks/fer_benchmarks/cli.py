@@ -69,9 +69,9 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     baseline = earlier.read(options["baseline"]) if options["baseline"] else None
     joined = [earlier.joined(path) for path in models if path.suffix == ".json"]
     files = [path for path in models if path.suffix != ".json"]
-    asked = options["max_ms"] is not None or options["min_accuracy"] is not None
-    if asked and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
-        raise click.UsageError("--max-ms and --min-accuracy weigh accuracy: give --data too")
+    weighs = [name for name in ("max_ms", "min_accuracy", "png") if options[name] is not None]
+    if weighs and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
+        raise click.UsageError(f"--{weighs[0].replace('_', '-')} weighs accuracy against time: give --data too")
     given = entrants.Given(
         _names(options["labels"]), options["size"], options["colour"],
         _numbers("--mean", options["mean"]), _numbers("--std", options["std"]),

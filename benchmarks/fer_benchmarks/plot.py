@@ -55,6 +55,7 @@ def write(path: Path, report: dict[str, Any]) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(f"{report['conditions']['cpu']}, onnxruntime {report['conditions']['onnxruntime']}", fontsize=9)
+    figure.draw_without_rendering()  # lays out, so that the sizes of texts are known
     _write_names(
         axes, {name: (times["p50"], 100 * scores["accuracy"]) for name, (times, scores) in points.items()}, front
     )
@@ -65,7 +66,6 @@ def write(path: Path, report: dict[str, Any]) -> None:
 
 def _write_names(axes: "Axes", points: dict[str, tuple[float, float]], front: list[str]) -> None:
     """Each name at the first place that covers no other name, the front's first."""
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr] - lays out, so that sizes of texts are known
     taken: list[Any] = []
     for name in sorted(points, key=lambda name: name not in front):
         for side, rise in PLACES:
