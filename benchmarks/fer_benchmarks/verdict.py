@@ -71,7 +71,7 @@ def lines(report: dict[str, Any]) -> list[str]:
             f"dominated: {name} by {by}, at least as fast and as accurate" for name, by in part["dominated"].items()
         ]
     bounds = [f"p95 at most {verdict['max_ms']:g} ms"] if verdict["max_ms"] is not None else []
-    bounds += [f"accuracy at least {verdict['min_accuracy']:g} %"] if verdict["min_accuracy"] is not None else []
+    bounds += [f"accuracy at least {100 * verdict['min_accuracy']:g} %"] if verdict["min_accuracy"] is not None else []
     if bounds:
         found.append(f"recommended for {' and '.join(bounds)}: {verdict['recommended'] or 'none of these files'}")
     return found + [row["failed"] for row in report["models"] if row["failed"]]
