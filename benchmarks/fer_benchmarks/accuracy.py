@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_benchmarks.entrants import Entrant
-from fer_benchmarks.latency import Worker
+from fer_benchmarks.process import Worker
 from fer_runtime import dataset
 from fer_runtime.dataset import Dataset, Faces
 from fer_runtime.metrics import bootstrap, ece, score

@@ -1,10 +1,7 @@
 """One whole comparison: times, the machine's peak, a look at its noise, scores; a plain report for JSON."""
 
-import itertools
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,23 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_benchmarks import accuracy, conditions, entrants, latency, statistics, wire
+from fer_benchmarks import conditions, entrants, latency, scoring, statistics, wire
 from fer_benchmarks.accuracy import Data
-from fer_benchmarks.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer_benchmarks.earlier import SCHEMA
 from fer_benchmarks.energy import find_meter
 from fer_benchmarks.entrants import Entrant
-from fer_benchmarks.latency import Setting, Timed, Worker
+from fer_benchmarks.latency import Setting, Timed
+from fer_benchmarks.scoring import Say
 from fer_benchmarks.statistics import Times
-from fer_runtime.dataset import stratified
-from fer_runtime.errors import FerError
 
 RESOLUTION = 0.02  # two processes of one file differ by so much, as their memory lies differently
 WIDEST = 0.1  # a ratio that is known no better says nothing
-ROBUST_FACES = 1000  # forty times each: all of FER2013's would take minutes a file
 CURVE = np.linspace(0, 100, 101)  # percentiles that draw the distribution
-
-Say = Callable[[str, int], None]  # what goes on, and of how many steps; "" for a step done
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,8 @@ def measure(wish: Wish, say: Say) -> dict[str, Any]:
             checks.append(_self_check(setting, times[0], again))
             peaks.append({"threads": setting.threads, "batch": setting.batch} | peak)
         if wish.data:
-            _score(wish, rows, scratch, say)
+            threads = wish.settings[0].threads
+            scoring.score(wish.entrants, rows, wish.data, threads, wish.robust, scratch, say)
     facts, warnings = conditions.describe(before, conditions.now())
     busy = conditions.busy(load_before)
     return {
@@ -81,7 +74,7 @@ def measure(wish: Wish, say: Say) -> dict[str, Any]:
         "peak": peaks,
         "data": wish.data.plain(wish.data_path) if wish.data and wish.data_path else None,
         "models": rows,
-        "pairs": _pairs(rows),
+        "pairs": scoring.pairs(rows),
     }
 
 
@@ -177,96 +170,6 @@ def _self_check(setting: Setting, first: Timed, again: Timed) -> dict[str, Any]:
         "noise": max(RESOLUTION, high - 1, 1 - low),
         "ok": equal and high - low <= WIDEST,
     }
-
-
-def _score(wish: Wish, rows: list[dict[str, Any]], scratch: Path, say: Say) -> None:
-    """Accuracy, and with `robust` that under every corruption, of every row that runs."""
-    assert wish.data
-    running = [_Scored(entrant, row, wish.data) for entrant, row in zip(wish.entrants, rows, strict=True)]
-    corruptions = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES] if wish.robust else []
-    say("scoring", len(running) * (1 + len(corruptions)))
-    with ExitStack() as closing:
-        for each in running:
-            each.open(wish.settings[0].threads, closing)
-            each.score(scratch)
-            say("", 1)
-        for name, severity in corruptions:
-            corrupted: dict[accuracy.Kind, NDArray[np.uint8]] = {}  # one at a time: a Raspberry Pi's memory is small
-            for each in running:
-                if each.kind not in corrupted:
-                    corrupted[each.kind] = corrupt(each.few, name, severity)
-                each.score_corrupted(name, corrupted[each.kind], scratch)
-                say("", 1)
-        for each in running:
-            each.finish()
-
-
-class _Scored:
-    """One row on its way to its scores."""
-
-    def __init__(self, entrant: Entrant, row: dict[str, Any], data: Data) -> None:
-        self._entrant, self._row, self._faces = entrant, row, data.faces(entrant)
-        self.kind = (entrant.size, entrant.colour)
-        self.images = accuracy.crops(self._faces)
-        self._few = stratified(self._faces, ROBUST_FACES)
-        self.few = accuracy.crops(self._few)
-        self._worker: Worker | None = None
-        self._found: dict[str, list[float]] = {}
-        self._clean = 0.0
-
-    def open(self, threads: int, closing: ExitStack) -> None:
-        """Start the classifier; one that could not be timed is not scored either."""
-        if not self._row["failed"]:
-            with self._failing():
-                self._worker = Worker(self._entrant, threads)
-                closing.callback(self._worker.close)
-
-    def score(self, scratch: Path) -> None:
-        """The data as it is, and of it the faces that will be corrupted."""
-        if self._worker:
-            with self._failing():
-                self._clean = self._share(self.few, scratch)
-                found = accuracy.answers(self._worker, self.images, scratch)
-                self._row["scores"] = accuracy.scores(self._entrant, found, self._faces)
-
-    def score_corrupted(self, name: str, images: NDArray[np.uint8], scratch: Path) -> None:
-        """The next severity of a corruption; another engine of the same file would only say it again."""
-        if self._worker and self._entrant.engine != "cv2":
-            with self._failing():
-                self._found.setdefault(name, []).append(self._share(images, scratch))
-
-    def finish(self) -> None:
-        """The mean over all corruptions."""
-        if self._found and not self._row["failed"]:
-            mean = float(np.mean(list(self._found.values())))
-            few = {"n": len(self._few), "clean": self._clean}
-            self._row["robust"] = few | {"mean": round(mean, 5), "accuracy": self._found}
-
-    def _share(self, images: NDArray[np.uint8], scratch: Path) -> float:
-        """Of the few that is answered right."""
-        assert self._worker
-        answer = accuracy.answers(self._worker, images, scratch).argmax(1)
-        return round(float((answer == self._few.labels).mean()), 5)
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """What a peer or another engine cannot do is told in its row; ours end the run."""
-        try:
-            yield
-        except FerError as error:
-            if self._entrant.ours:
-                raise
-            self._row["failed"], self._worker = str(error), None
-
-
-def _pairs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each two classifiers that were scored, on the same faces."""
-    scored = [row for row in rows if row["scores"]]
-    return [
-        {"a": a["name"], "b": b["name"]}
-        | asdict(statistics.mcnemar(accuracy.right(a["scores"]), accuracy.right(b["scores"])))
-        for a, b in itertools.combinations(scored, 2)
-    ]
 
 
 def _cold(rows: list[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ import click
 from fer_runtime.console import run
 
 if TYPE_CHECKING:
-    from fer_benchmarks.bench import Say
+    from fer_benchmarks.scoring import Say
 
 FILE = click.Path(path_type=Path)
 
