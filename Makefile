@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-system test-compat test-pi soak fuzz lint clean
+.PHONY: demo test test-system test-compat test-pi soak fuzz bench lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m fer_benchmarks.clip demo/clip.mp4 --picture demo/frame.png
 	$(BIN)/fer-run --source demo/clip.mp4 --model demo/fer-small.int8.onnx --headless --record demo/annotated.mkv --jsonl demo/faces.jsonl
 	$(BIN)/fer-run --source demo/frame.png --model demo/fer-small.int8.onnx --headless --record demo/annotated.png
-	$(BIN)/fer-bench demo/fer-small.onnx demo/fer-small.int8.onnx
+	-$(BIN)/fer-bench demo/fer-small.onnx demo/fer-small.int8.onnx --duration 2  # ends with 3 on a noisy machine
 	@echo
 	@echo "annotated picture: demo/annotated.png"
 	@echo "annotated video:   demo/annotated.mkv"
@@ -42,6 +42,25 @@ test-pi: $(INSTALLED)
 # Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz.py --minutes $(or $(MINUTES),10)
+
+# The published figures anew, in README.md and docs: make bench DATA=fer2013.zip, on a machine with nothing else to do.
+# Peers take part where `python3 benchmarks/peers/install.py` has brought them.
+BENCH := build/bench
+BENCH_FILES := $(foreach size,nano small base,$(BENCH)/fer-$(size).onnx $(BENCH)/fer-$(size).int8.onnx)
+PEERS := $(sort $(wildcard benchmarks/peers/.venv/*.json))
+
+bench: $(INSTALLED) $(BENCH_FILES)
+	$(BIN)/fer-bench $(BENCH_FILES) $(PEERS:%=--peer %) --against cv2 --data $(DATA) --robust --pace 30 --duration 5 \
+		--json docs/bench.json --html $(BENCH)/bench.html --png docs/pareto.png
+	$(BIN)/python -m fer_benchmarks.publish docs/bench.json
+
+$(BENCH)/%.int8.onnx: models/%.pt
+	mkdir -p $(BENCH)
+	$(BIN)/fer-export $< --precision int8 --data $(DATA) --out $@
+
+$(BENCH)/%.onnx: models/%.pt
+	mkdir -p $(BENCH)
+	$(BIN)/fer-export $< --out $@
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,114 +1,196 @@
-"""fer-bench: what each millisecond costs in accuracy, for any number of exported files."""
+"""fer-bench: what each millisecond costs in accuracy, for any number of classifiers."""
 
 import json
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fer_runtime.console import run
 
+if TYPE_CHECKING:
+    from fer_benchmarks.scoring import Say
 
-@click.command(epilog="Example: fer-bench small.onnx small.int8.onnx --data fer2013.zip")
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+FILE = click.Path(path_type=Path)
+
+
+@click.command(epilog="Example: fer-bench small.onnx small.int8.onnx --data fer2013.zip --html bench.html")
+@click.argument("models", nargs=-1, required=True, type=FILE)
 @click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DATA",
+    "--data", type=FILE, metavar="DATA",
     help="Labelled faces to score each file on: validation split, else test, else all.",
-)
-@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N")
+)  # fmt: skip
+@click.option("--robust", is_flag=True, help="Score under eight corruptions in five severities too.")
+@click.option("--threads", default="1", show_default=True, metavar="N[,N...]", help="Of each engine.")
+@click.option("--batch", default="1", show_default=True, metavar="N[,N...]", help="Faces in a call.")
+@click.option("--pace", type=click.FloatRange(0.1, 1000), metavar="HZ", help="Time at a camera's pace too, such as 30.")
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON too."
+    "--duration", type=click.FloatRange(0.1, 3600), default=10, show_default=True, metavar="S",
+    help="Seconds of calls a file, threads and batch; MLPerf takes 600.",
+)  # fmt: skip
+@click.option("--against", type=click.Choice(["cv2"]), multiple=True, help="Time each file in OpenCV's own engine too.")
+@click.option("--peer", "peers", type=FILE, multiple=True, metavar="FILE.json", help="A classifier in its own world.")
+@click.option("--labels", metavar="A,B,...", help="Classes of plain ONNX files, in the order of their outputs.")
+@click.option("--size", type=click.IntRange(8, 512), metavar="PIXELS", help="Side of their input, if it is not fixed.")
+@click.option("--colour", type=click.Choice(["grey", "rgb"]), help="Of their input, if it is not fixed.")
+@click.option("--mean", metavar="X[,Y,Z]", help="Their normalization, of pixels of 0..1, or of 0..255.  [default: 0]")
+@click.option("--std", metavar="X[,Y,Z]", help="Likewise.  [default: 1]")
+@click.option("--max-ms", type=click.FloatRange(0), metavar="MS", help="Recommend the most accurate of p95 up to this.")
+@click.option(
+    "--min-accuracy", type=click.FloatRange(0, 100), metavar="%", help="Recommend the fastest that reaches it."
 )
+@click.option(
+    "--baseline", type=FILE, metavar="FILE.json", help="Hold against an earlier run; exit code 3 for a regression."
+)
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all figures.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables.")
+@click.option("--html", type=FILE, metavar="FILE", help="Write a page with plots to explore; it needs no network.")
+@click.option("--png", type=FILE, metavar="FILE", help="Draw accuracy over latency.")
 @click.version_option(package_name="fer-edge")
-def cli(models: tuple[Path, ...], data: Path | None, threads: int, json_file: Path | None) -> None:
-    """Time MODELS (files of fer-export) at batch 1 and score them.
+@click.pass_context
+def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | None, **options: Any) -> int:
+    """Compare MODELS in time and accuracy.
 
-    Each file runs in a process of its own; blocks of calls are interleaved in random order, so that a slow spell of the
-    machine meets all files alike. Ratios are against the first file.
+    MODELS are files of fer-export, plain ONNX classifiers (with --labels), and results of earlier runs or other
+    machines (--json's files), which join the tables. Each classifier runs in a process of its own; blocks of calls are
+    interleaved in random order, so that a slow spell of the machine meets all alike. The first file runs twice: unless
+    it comes out equal, the machine is too noisy to say, and the exit code is 3. Ratios are against the first file.
     """
-    from rich.console import Console
-    from rich.progress import Progress
+    from fer_benchmarks import earlier, entrants, page, plot, show, tables, verdict
+    from fer_runtime.files import check_place, refuse_same, write_text
 
-    from fer_benchmarks import accuracy, latency
-    from fer_runtime import machine
-    from fer_runtime.files import refuse_same, written_whole
-    from fer_runtime.session import Classifier
+    outputs = [json_file, options["markdown"], options["html"], options["png"]]
+    refuse_same(outputs, [*models, options["data"], options["baseline"], *options["peers"]])
+    for place in filter(None, outputs):
+        check_place(place)
+    baseline = earlier.read(options["baseline"]) if options["baseline"] else None
+    joined = [earlier.joined(path) for path in models if path.suffix == ".json"]
+    files = [path for path in models if path.suffix != ".json"]
+    weighs = [name for name in ("max_ms", "min_accuracy", "png") if options[name] is not None]
+    if weighs and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
+        raise click.UsageError(f"--{weighs[0].replace('_', '-')} weighs accuracy against time: give --data too")
+    given = entrants.Given(
+        _names(options["labels"]), options["size"], options["colour"],
+        _numbers("--mean", options["mean"]), _numbers("--std", options["std"]),
+    )  # fmt: skip
+    taking_part = entrants.of_files(files, given, list(options["against"])) + [
+        entrants.of_peer(path) for path in options["peers"]
+    ]
+    if taking_part:
+        report = _measured(taking_part, options)
+        report["command"] = _command(context)
+    else:
+        report, joined = earlier.read(next(iter(models))), joined[1:]
+    report["models"] += [row for other in joined for row in other["models"]]
+    report["joined"] = report.get("joined", []) + [_where(other) for other in joined]
+    least = options["min_accuracy"]
+    report["verdict"] = verdict.judge(report, options["max_ms"], None if least is None else least / 100)
+    changes = earlier.compare(report, baseline) if baseline else []
+    report["baseline"] = [vars(change) for change in changes]
+    if json_file:
+        write_text(json_file, json.dumps(report, indent=1) + "\n")
+    if options["markdown"]:
+        write_text(options["markdown"], tables.markdown(report))
+    if options["html"]:
+        page.write(options["html"], report)
+    if options["png"]:
+        plot.write(options["png"], report)
+    show.report(report)
+    return _exit_code(report)
 
-    refuse_same([json_file], [*models, data])
-    names = [model.name for model in models]
-    if len(set(names)) < len(names):
-        names = [str(model) for model in models]
-    classifiers = [Classifier(model, threads) for model in models]
-    split, faces, notes = accuracy.faces_for(classifiers, data) if data else (None, [], ())
-    for note in notes:
+
+def _measured(taking_part: list[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The report of what is measured now."""
+    from fer_benchmarks import accuracy, bench
+    from fer_benchmarks.latency import Setting
+
+    settings = [
+        Setting(threads, batch, options["duration"], options["pace"])
+        for threads in _counts("--threads", options["threads"], 64)
+        for batch in _counts("--batch", options["batch"], 512)
+    ]
+    if options["robust"] and not options["data"]:
+        raise click.UsageError("--robust scores faces: give --data too")
+    data = accuracy.read(options["data"], taking_part) if options["data"] else None
+    for note in [note for entrant in taking_part for note in entrant.notes] + list(data.notes if data else ()):
         click.echo(f"note: {note}", err=True)
-    conditions = machine.describe() | {"threads": threads, "batch": 1}
-    with written_whole(json_file) if json_file else nullcontext() as beside:
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("timing", total=latency.ROUNDS)
-            timings = latency.measure(list(models), threads, lambda: progress.advance(task))
-            progress.add_task("scoring", total=None)
-            scores = [accuracy.measure(*pair) for pair in zip(classifiers, faces, strict=False)]
-        rows: list[dict[str, Any]] = []
-        for index, (model, classifier, timing) in enumerate(zip(models, classifiers, timings, strict=True)):
-            manifest = classifier.manifest
-            rows.append(
-                {
-                    "file": names[index],
-                    "bytes": model.stat().st_size,
-                    "precision": manifest.precision,
-                    "parameters": manifest.parameters,
-                    "macs": manifest.macs,
-                    "latency": asdict(timing),
-                    "ratio": timing.p50 / timings[0].p50,
-                    "scores": scores[index].plain() if scores else None,
-                }
-            )
-        report = {"conditions": conditions, "split": split, "models": rows}
-        if beside:
-            beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    _print_table(report)
+    with _progress() as say:
+        return bench.measure(bench.Wish(taking_part, settings, data, options["data"], options["robust"]), say)
 
 
-def _print_table(report: dict[str, Any]) -> None:
-    """A column a file: the rows fit any terminal, and more files than fit are rare."""
+def _exit_code(report: dict[str, Any]) -> int:
+    """3 where the answer is no: too noisy, a regression, nothing to recommend."""
+    noisy = any(not check["ok"] for check in report["self_check"])
+    regressed = any(change["regressed"] for change in report["baseline"])
+    asked = report["verdict"]["max_ms"] is not None or report["verdict"]["min_accuracy"] is not None
+    return 3 if noisy or regressed or (asked and report["verdict"]["recommended"] is None) else 0
+
+
+def _where(report: dict[str, Any]) -> dict[str, Any]:
+    """What is told of the run that rows come from."""
+    origin = next((row["origin"] for row in report["models"]), "")
+    return {"origin": origin, "cpu": report["conditions"]["cpu"], "date": report["date"]}
+
+
+def _command(context: click.Context) -> str:
+    """What was typed, with the names of files alone: paths are the user's own affair."""
+    words = ["fer-bench"]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if value in (None, False, ()) or value == parameter.default:
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+            words += [] if one is True else [_word(one)]
+    return shlex.join(words)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, Path):
+        return value.name
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in text.split(",")) if text else ()
+    except ValueError as error:
+        raise click.UsageError(f"{option} is {text!r}: expected a number, or several with commas, as 0.5") from error
+
+
+def _counts(option: str, text: str, most: int) -> list[int]:
+    """Whole numbers from 1 to `most`, each once, in the order given."""
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and 1 <= int(word) <= most for word in words):
+        raise click.UsageError(f"{option} is {text!r}: expected numbers from 1 to {most} with commas, as 1,2")
+    return list(dict.fromkeys(int(word) for word in words))
+
+
+@contextmanager
+def _progress() -> "Iterator[Say]":
+    """A bar a stage in the terminal; nothing where stderr is none."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    conditions, rows = report["conditions"], report["models"]
-    table = Table(title=f"batch 1, threads: {conditions['threads']}, {rows[0]['latency']['n']} calls a file")
-    table.add_column("")
-    for row in rows:
-        table.add_column(escape(row["file"]), justify="right", overflow="fold")
-    figures: dict[str, Callable[[dict[str, Any]], str]] = {
-        "p50 ms": lambda row: f"{row['latency']['p50']:.3f}",
-        "p95 ms": lambda row: f"{row['latency']['p95']:.3f}",
-        "p99 ms": lambda row: f"{row['latency']['p99']:.3f}",
-        "medians of blocks": lambda row: "-".join(f"{median:.3f}" for median in row["latency"]["spread"]),
-        "p50 / first file's": lambda row: f"{row['ratio']:.2f}",
-        "load ms": lambda row: f"{row['latency']['load_ms']:.0f}",
-        "first call ms": lambda row: f"{row['latency']['first_ms']:.2f}",
-        "peak memory": lambda row: f"{row['latency']['peak_bytes'] / 2**20:.0f} MiB",
-        "file size": lambda row: f"{row['bytes'] / 1e6:.2f} MB",
-        "MMAC a face": lambda row: f"{row['macs'] / 1e6:.1f}",
-    }
-    if report["split"]:
-        figures["accuracy"] = lambda row: f"{row['scores']['accuracy']:.2%}"
-        figures["  95 % interval"] = lambda row: f"+- {row['scores']['interval']:.2%}"
-        figures["macro-F1"] = lambda row: f"{row['scores']['macro_f1']:.3f}"
-    for name, figure in figures.items():
-        table.add_row(name, *(figure(row) for row in rows))
-    Console().print(table)
-    about = f"{conditions['cpu']}, {conditions['cores']} cores, onnxruntime {conditions['onnxruntime']}"
-    scored = f"; accuracy on {rows[0]['scores']['n']} faces ({report['split']})" if report["split"] else ""
-    click.echo(about + scored)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks = []
+
+        def say(text: str, steps: int) -> None:
+            if text:
+                tasks.append(progress.add_task(text, total=steps))
+            else:
+                progress.advance(tasks[-1], steps)
+
+        yield say
 
 
 def main() -> None:

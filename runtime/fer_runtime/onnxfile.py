@@ -21,7 +21,10 @@ INNER = {
     ("attribute", 10): "tensor",
 }
 IR_VERSION, OPSET_VERSION = ("model", 1), ("opset", 2)
-DOMAINS = (("opset", 1), ("node", 7))
+DOMAINS = {
+    ("opset", 1): (*DEFAULT_DOMAINS, "ai.onnx.ml"),  # tf2onnx names it in every file, and uses nothing of it
+    ("node", 7): DEFAULT_DOMAINS,
+}
 FOREIGN = {
     ("model", 20): "training steps",
     ("model", 25): "functions",
@@ -53,7 +56,7 @@ def read(data: bytes) -> Format:
     for place, value in _walk(data):
         if isinstance(value, memoryview):
             domain = bytes(value).decode("utf-8", "replace") if place in DOMAINS else ""
-            if domain not in DEFAULT_DOMAINS:
+            if domain and domain not in DOMAINS[place]:
                 foreign.append(f"operators of {domain[:40]!r}")
         elif place == IR_VERSION:
             ir = value
@@ -70,7 +73,7 @@ def _walk(data: bytes) -> Iterator[tuple[Place, Value]]:
     seen = 0
     while waiting:
         message, content = waiting.pop()
-        for number, value in _fields(content):
+        for number, value in fields(content):
             seen += 1
             if seen > MOST_FIELDS:
                 raise ValueError(f"more than {MOST_FIELDS:,} parts")
@@ -81,17 +84,17 @@ def _walk(data: bytes) -> Iterator[tuple[Place, Value]]:
                 yield (message, number), value
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, Value]]:
+def fields(content: memoryview) -> Iterator[tuple[int, Value]]:
     """The fields of one protobuf message: number and value. Raises ValueError where the bytes are none."""
     at = 0
     while at < len(content):
-        tag, at = _varint(content, at)
+        tag, at = varint(content, at)
         number, kind = tag >> 3, tag & 7
         value: Value
         if kind == 0:
-            value, at = _varint(content, at)
+            value, at = varint(content, at)
         elif kind in (1, 2, 5):  # eight bytes, as many as are told, four bytes
-            length, at = _varint(content, at) if kind == 2 else (8 if kind == 1 else 4, at)
+            length, at = varint(content, at) if kind == 2 else (8 if kind == 1 else 4, at)
             value, at = content[at : at + length], at + length
         else:
             raise ValueError(f"a field of kind {kind}")
@@ -100,7 +103,7 @@ def _fields(content: memoryview) -> Iterator[tuple[int, Value]]:
         yield number, value
 
 
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
+def varint(content: memoryview, at: int) -> tuple[int, int]:
     """The number at `at`, seven bits a byte, and the place after it."""
     value = 0
     for shift in range(0, 70, 7):
