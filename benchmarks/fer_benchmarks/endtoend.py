@@ -218,7 +218,7 @@ def cli(
     classifier = Classifier(model)
     plain: dict[str, Any] = {"conditions": machine.describe() | {"seed": seed}}
     if data:
-        split, (faces,), notes = accuracy.faces_for([classifier], data)
+        split, faces, notes = accuracy.held_out(classifier, data)
         for note in notes:
             click.echo(f"note: {note}", err=True)
         plain |= {"split": split, "pasted": _pasted(classifier, faces, limit, seed)}

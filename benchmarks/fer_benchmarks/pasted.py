@@ -118,13 +118,13 @@ def lags(
 @click.option("--faces", "count", type=click.IntRange(min=10), default=1000, show_default=True, help="To paste.")
 def cli(data: Path, count: int) -> None:
     """Accuracy on leaning faces with and without turning them; how late the smoothed label follows a clear change."""
-    from fer_benchmarks.accuracy import faces_for
+    from fer_benchmarks.accuracy import held_out
     from fer_runtime.dataset import stratified
     from fer_runtime.session import Classifier
     from fer_runtime.smoothing import Smoother
 
     classifier = Classifier()
-    split, (faces,), _ = faces_for([classifier], data)
+    split, faces, _ = held_out(classifier, data)
     few = stratified(faces, min(count, len(faces)))
     click.echo(f"accuracy on faces of {split} that are found in frames, by the degrees that they lean")
     click.echo(f"{'degrees':>8}{'found':>8}{'pasted':>9}{'as it is':>10}{'turned':>9}")
