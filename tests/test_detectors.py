@@ -1,6 +1,6 @@
 """A user's YuNet file: driven through OpenCV's own class, and refused in one sentence where it is none.
 
-No package that pip or apt installs brings YuNet's weights, so a tiny graph with YuNet's input and outputs stands in for
+No package that was looked at brings YuNet's weights, so a tiny graph with YuNet's input and outputs stands in for
 them: a white tile of 32 pixels is a face to it.
 """
 

@@ -71,7 +71,7 @@ def test_agreement_matches_faces_by_their_place() -> None:
 
 def test_lag_is_told_in_seconds_since_the_change() -> None:
     before, after = (np.tile(np.array(row, np.float32), (RATE, 1)) for row in ([0.9, 0.1], [0.1, 0.9]))
-    assert lags([(before, after, 1)], RATE, Smoother) == pytest.approx([0.1], abs=0.05)
+    assert lags([(before, after, 1)], RATE, Smoother) == pytest.approx([0.15], abs=0.05)
     assert np.isinf(lags([(before, after, 2)], RATE, Smoother)).size == 0  # the raw answer never has that label
 
 

@@ -127,8 +127,8 @@ def test_flicker_is_smoothed_away(fps: int) -> None:
 
 def test_no_label_while_none_is_likely_enough() -> None:
     smooth = Smoother()
-    even = np.full(4, 1 / 4, np.float32)
-    fresh = np.array([0.7, 0.2, 0.05, 0.05], np.float32)
+    even = np.full(6, 1 / 6, np.float32)
+    fresh = np.array([0.7, 0.2, 0.04, 0.03, 0.02, 0.01], np.float32)
     assert smooth(even, 0.0)[1] is None
     assert smooth(fresh, 0.1)[1] is None  # not at once: 0.1 s of it is not evidence enough
     assert smooth(fresh, 0.5)[1] == 0

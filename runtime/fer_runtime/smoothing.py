@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TIME_CONSTANT = 0.25  # seconds, of the average
-EVIDENCE = 0.3  # seconds times nats that change the label: a likelihood 20 times the shown one's does in 0.1 s
-DOUBT = 0.30  # probability of a label that is as good as no answer
+EVIDENCE = 0.4  # seconds times nats that change the label: a likelihood 20 times the shown one's does in 0.13 s
+DOUBT = 0.27  # probability of a label that is as good as no answer
 FLOOR = 0.01  # least probability that counts, so that a single frame never decides
 LONGEST = 0.5  # seconds for which one answer counts, where the next one is late
 
@@ -17,7 +17,7 @@ class Smoother:
 
     Evidence is the logarithm of how much likelier the other label is than the shown one, times the seconds for which it
     is so; what speaks against it takes away, down to nothing (a cumulative sum of log-likelihood ratios, Page 1954,
-    doi:10.1093/biomet/41.1-2.100). So a clear change is answered within a tenth of a second, and a doubtful one late or
+    doi:10.1093/biomet/41.1-2.100). So a clear change is answered in 0.1 to 0.2 seconds, and a doubtful one late or
     never. "Uncertain" (None) is one label more, whose probability is always DOUBT: the others are calibrated
     (temperature), so that this is a share of right answers. Time counts, not frames: it means the same at 5 and at 30
     frames a second.
