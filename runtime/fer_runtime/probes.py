@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 # Of assets/fer-small.int8.onnx.
-DEFAULT_MODEL_SHA256 = "876e1a2c3e5e80e63c1d0fdf6fe9b46f65baa211c8ece74a4fa6d6cf90181ae7"
+DEFAULT_MODEL_SHA256 = "ec4af38d35b9a249bdfbc7ee3ab8c691dcc50f74fb89d443ce9fc9511f59b161"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 OPTIONAL = {"starlette": "web", "paho-mqtt": "mqtt", "picamera2": "ribbon cameras"}
 INT8_ADVICE = "int8 gains little on this processor: fp32 files run nearly as fast; fer-bench tells"
