@@ -101,7 +101,11 @@ def test_every_row_has_its_figures(everything: tuple[dict[str, Any], Path, str],
         assert [(run["threads"], run["batch"]) for run in row["runs"]] == [(1, 1), (1, 3)]
         for run in row["runs"]:
             tight = run["tight"]
-            assert 0 < tight["p50"] <= tight["p90"] <= tight["curve"][-1]
+            told = [
+                tight[f"p{p}"] for p in (50, 90, 95, 99) if tight[f"p{p}"] is not None
+            ]  # few calls on a slow machine
+            assert 0 < told[0] <= told[-1] <= tight["curve"][-1]
+            assert told == sorted(told)
             assert tight["intervals"]["p50"][0] <= tight["p50"] <= tight["intervals"]["p50"][1]
             assert tight["n"] >= 10
             assert len(run["blocks"]) == 10

@@ -8,10 +8,13 @@ from rich.table import Table
 
 from fer_benchmarks import tables, verdict
 
+NARROWEST = 100
+
 
 def report(plain: dict[str, Any]) -> None:
     """Print tables, verdict, changes against the baseline, conditions and warnings."""
     console = Console()
+    console.width = max(NARROWEST, console.width)  # below that rich leaves columns out; a wrapped line keeps them
     for table in tables.tables(plain):
         console.print(_rich(table))
     for line in verdict.lines(plain):
