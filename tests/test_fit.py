@@ -108,7 +108,9 @@ def test_a_teacher_answers_the_view_that_its_pupil_sees(trained: Path, small_zip
         views = normalize(augment(torch.from_numpy(faces.pixels), numbers, recipe.augmentation, 48))
         with torch.inference_mode(), autocast(torch.device("cpu")):
             found = teacher(views.contiguous(memory_format=torch.channels_last)).float().softmax(1)
-        assert (found - wanted).abs().max() < 0.02  # bfloat16, in batches of other sizes
+        other = kept.of(epoch + 1, seed=epoch)[1]
+        assert (found - wanted).abs().mean() < 0.005  # bfloat16, in batches of other sizes
+        assert (found - other).abs().mean() > 0.02
     assert torch.equal(kept.of(1, 0)[0], kept.of(4, 9)[0])
     assert not torch.equal(kept.of(1, 0)[0], kept.of(2, 0)[0])
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import Run, start
 from fer_benchmarks.clip import FRAMES, render
+from fer_runtime.detectors import RetinaFace
 from fer_runtime.results import Face, Result
 from fer_runtime.web import feed, server
 from served import Served, serving, write_long
@@ -79,6 +81,25 @@ def test_page_and_streams(page: Served) -> None:
         while data.count(b"\xff\xd8\xff") < 3 or len(data) < 30_000:
             data += client.recv(65536)
     assert b"multipart/x-mixed-replace" in data
+
+
+def picture(port: int) -> NDArray[np.uint8]:
+    """The second picture of the stream, whole."""
+    with stream(port, "/video") as client:
+        data = b""
+        while data.count(b"\r\n--frame\r\n") < 2:
+            data += client.recv(65536)
+    jpeg = data.split(b"--frame\r\n")[2].partition(b"\r\n\r\n")[2]
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image.astype(np.uint8)
+
+
+def test_blurred_faces_are_blurred_on_the_page_too(page: Served, long_clip: Path) -> None:
+    detector = RetinaFace(side=640, threshold=0.5)
+    assert len(detector(picture(page.port))) == 2
+    with serving(long_clip, "0", "--blur-faces") as served:
+        assert detector(picture(served.port)) == []
 
 
 def test_health_and_metrics_tell_what_was_answered(clip: Path, tmp_path: Path) -> None:

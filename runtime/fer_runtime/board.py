@@ -15,7 +15,7 @@ def temperature(system: Path = SYSTEM, kind: str = "") -> float | None:
     found = []
     for zone in (system / "class" / "thermal").glob("thermal_zone*"):
         try:
-            if kind in (zone / "type").read_text():
+            if not kind or kind in (zone / "type").read_text():
                 found.append(int((zone / "temp").read_text()) / 1000)
         except (OSError, ValueError):  # some sensors answer only while their device is on
             continue
