@@ -155,16 +155,17 @@ def test_files_named_like_cameras(tmp_path: Path) -> None:
     assert v4l2.cameras(tmp_path) == ([], [])
 
 
-def test_temperature_and_throttling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "SYSTEM", tmp_path)
-    assert board.temperature() is None
-    assert board.throttling() is None
+def test_temperature_and_throttling(tmp_path: Path) -> None:
+    assert board.temperature(tmp_path) is None
+    assert board.throttling(tmp_path) is None
     for number, text in enumerate(("48312\n", "61234\n", "nonsense", "999000\n")):
         zone = tmp_path / "class" / "thermal" / f"thermal_zone{number}"
         zone.mkdir(parents=True)
         (zone / "temp").write_text(text)
+        (zone / "type").write_text("cpu-thermal\n" if number == 0 else "gpu\n")
     firmware = tmp_path / "devices" / "platform" / "soc" / "soc:firmware"
     firmware.mkdir(parents=True)
     (firmware / "get_throttled").write_text("50005\n")
-    assert board.temperature() == pytest.approx(61.234)
-    assert board.throttling() == (["under-voltage", "throttled"], ["under-voltage", "throttled"])
+    assert board.temperature(tmp_path) == pytest.approx(61.234)
+    assert board.temperature(tmp_path, "cpu") == pytest.approx(48.312)
+    assert board.throttling(tmp_path) == (["under-voltage", "throttled"], ["under-voltage", "throttled"])

@@ -194,7 +194,7 @@ import sys, torch
 import torch.distributed as dist
 from fer_train.cluster import group
 from fer_train.model import build
-with group("cpu") as us:
+def probe(us):  # a function, so that the wrapped network is gone before the processes part, as in fit
     torch.manual_seed(0)
     network = build("nano", 3).eval()
     forward = us.parallel(network)
@@ -214,6 +214,8 @@ with group("cpu") as us:
     assert us.mean(torch.tensor([float(us.rank)])).item() == 0.5
     assert us.world == 2
     sys.stdout.write(f"rank {us.rank} fine\\n")
+with group("cpu") as us:
+    probe(us)
 """
 
 

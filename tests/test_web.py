@@ -1,5 +1,6 @@
 """fer-run --web: who is let in, who is not, and that nobody who watches holds the loop up."""
 
+import http.client
 import json
 import signal
 import socket
@@ -85,10 +86,12 @@ def test_page_and_streams(page: Served) -> None:
 
 def picture(port: int) -> NDArray[np.uint8]:
     """The second picture of the stream, whole."""
-    with stream(port, "/video") as client:
-        data = b""
-        while data.count(b"\r\n--frame\r\n") < 2:
-            data += client.recv(65536)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/video")
+    response, data = connection.getresponse(), b""
+    while data.count(b"--frame\r\n") < 3:
+        data += response.read1()
+    connection.close()
     jpeg = data.split(b"--frame\r\n")[2].partition(b"\r\n\r\n")[2]
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
