@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 PLACE = ROOT / "build" / "pi"
 TOLERANCE = 0.02  # of a probability
 PYTHONS = {"bookworm": ("3.11", 36), "trixie": ("3.13", 41)}  # and glibc 2.x, which wheels are built for
-WHEELS = ["click", "numpy", "onnxruntime", "opencv-python-headless<5", "pytest"]
+WHEELS = ["click", "numpy", "onnxruntime", "opencv-python-headless<5", "pytest", "scikit-image"]
+QUICK, TESTS = ("framing",), ("framing", "tracks", "budget")  # what needs neither torch nor onnx
 COMMON = "fp asimd evtstrm crc32 cpuid"
 BOARDS = {  # QEMU's processor; what /proc/cpuinfo of the board says: variant, part, revision, features
     "4": ("cortex-a72", "0x0", "0xd08", 3, COMMON),
@@ -36,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--board", choices=BOARDS, nargs="*", default=list(BOARDS))
     parser.add_argument("--suite", choices=PYTHONS, nargs="*", default=list(PYTHONS))
+    parser.add_argument("--quick", action="store_true", help=f"of the tests only {', '.join(QUICK)}")
     options = parser.parse_args()
     install_emulator()
     reference = PLACE / "reference"
@@ -46,7 +48,7 @@ def main() -> None:
         make_root(root, suite)
         for board in options.board:
             begun = time.monotonic()
-            fine = passes(root, board, reference)
+            fine = passes(root, board, reference, QUICK if options.quick else TESTS)
             print(f"Pi {board}, {suite}: {'ok' if fine else 'FAILED'}, {time.monotonic() - begun:.0f} s", flush=True)
             failed += [] if fine else [f"{board} on {suite}"]
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
@@ -110,12 +112,13 @@ def write_reference(folder: Path) -> None:
     (folder / "answers.jsonl").write_text(fer_run([sys.executable], pictures, dict(os.environ)))
 
 
-def passes(root: Path, board: str, reference: Path) -> bool:
+def passes(root: Path, board: str, reference: Path, tests: tuple[str, ...]) -> bool:
     """Whether the emulated board answers as x86 does, and its doctor finds nothing in the way."""
     show_board(root, board)
     site = root / "opt" / "site"
     environment = os.environ | {
-        "QEMU_LD_PREFIX": str(root), "QEMU_CPU": BOARDS[board][0], "PYTHONPATH": f"{site}:{ROOT / 'runtime'}",
+        "QEMU_LD_PREFIX": str(root), "QEMU_CPU": BOARDS[board][0],
+        "PYTHONPATH": f"{site}:{ROOT / 'runtime'}:{ROOT / 'benchmarks'}",
         "PYTHONPYCACHEPREFIX": str(PLACE / "pycache" / root.name), "PYTHONNOUSERSITE": "1",
     }  # fmt: skip
     for name in ("OPENBLAS_CORETYPE", "VIRTUAL_ENV", "PYTHONHOME"):
@@ -126,9 +129,10 @@ def passes(root: Path, board: str, reference: Path) -> bool:
     print(f"Pi {board}, {root.name}: {worst}", flush=True)
     doctor = command(python, "doctor", environment)
     print(doctor.stdout, end="", flush=True)
-    words = ["-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", str(ROOT / "tests" / "test_framing.py")]
-    tests = subprocess.run([*python, *words], env=environment, cwd=ROOT, check=False)
-    return worst.startswith("same labels") and "fer-run works here" in doctor.stdout and tests.returncode == 0
+    files = [str(ROOT / "tests" / f"test_{name}.py") for name in tests]
+    words = ["-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *files]
+    done = subprocess.run([*python, *words], env=environment, cwd=ROOT, check=False)
+    return worst.startswith("same labels") and "fer-run works here" in doctor.stdout and done.returncode == 0
 
 
 def command(
