@@ -103,7 +103,7 @@ def _throttled(root: Path) -> int | None:
 def _slowed() -> bool | None:
     if not shutil.which("vcgencmd"):
         return None
-    done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)  # noqa: S607
+    done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)  # noqa: S607 - a board's own program
     try:
         flags = int(done.stdout.strip().split("=")[1], 16)
     except (IndexError, ValueError):
