@@ -176,6 +176,11 @@ def test_what_spoils_the_figures_is_warned_of(tmp_path: Path) -> None:
         assert any(text in warning for warning in warnings)
     quiet = fake_machine(tmp_path, 2400, 3, 0, "performance")
     assert conditions.describe(quiet, quiet, tmp_path)[1] == []
+    firmware = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text("4")  # a Raspberry Pi's: throttled now
+    _, warnings = conditions.describe(quiet, conditions.now(tmp_path), tmp_path)
+    assert any("slowed itself down" in warning for warning in warnings)
     busy = conditions.busy(2.5)
     assert busy
     assert "load 2.5" in busy

@@ -1,13 +1,11 @@
 """Under which conditions a run took place, and which of them spoil its figures."""
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_runtime import machine
+from fer_runtime import board, machine
 
 BUSY = 0.3  # load before the run, of one core
 STOLEN = 0.01  # of the time, by other machines on the same host
@@ -34,12 +32,12 @@ class Moment:
 
 def now(root: Path = Path("/")) -> Moment:
     """Read the sensors; root: of the file system."""
-    sensors = [_number(file) for file in root.glob("sys/class/thermal/thermal_zone*/temp")]
-    degrees = [value / 1000 for value in sensors if value is not None]
     fields = _text(root / "proc/stat").split("\n")[0].split()[1:]
     ticks = [int(field) for field in fields]
     stolen = ticks[7] if len(ticks) > 7 else 0
-    return Moment(_mhz(root), max(degrees, default=None), _throttled(root), _slowed(), stolen, sum(ticks[:8]))
+    celsius, held_back = board.temperature(root / "sys"), board.throttling(root / "sys")
+    slowed = None if held_back is None else bool(held_back[0])
+    return Moment(_mhz(root), celsius, _throttled(root), slowed, stolen, sum(ticks[:8]))
 
 
 def describe(before: Moment, after: Moment, root: Path = Path("/")) -> tuple[dict[str, Any], list[str]]:
@@ -98,17 +96,6 @@ def _throttled(root: Path) -> int | None:
     counts = [_number(file) for file in (root / CPU).glob("cpu*/thermal_throttle/core_throttle_count")]
     told = [count for count in counts if count is not None]
     return int(sum(told)) if told else None
-
-
-def _slowed() -> bool | None:
-    if not shutil.which("vcgencmd"):
-        return None
-    done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)  # noqa: S607 - a board's own program
-    try:
-        flags = int(done.stdout.strip().split("=")[1], 16)
-    except (IndexError, ValueError):
-        return None
-    return bool(flags & 0xF)  # too little voltage, clock capped, throttled, too hot
 
 
 def _number(file: Path) -> float | None:
