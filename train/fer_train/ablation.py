@@ -41,7 +41,7 @@ ROWS = (
     Row("the recipe, without teachers"),
     Row("without weight decay", lambda recipe: replace(recipe, weight_decay=0.0)),
     # Without batch norm the usual rate is too high.
-    Row("without batch norm (a fifth of the rate)", lambda recipe: replace(recipe, rate=recipe.rate / 5), norm=False),
+    Row("without batch norm (rate 0.02)", lambda recipe: replace(recipe, rate=recipe.rate / 5), norm=False),
     Row("without augmentation", lambda recipe: replace(recipe, augmentation=STILL)),
     Row(
         "without augmentation, weight decay and label smoothing",

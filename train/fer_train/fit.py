@@ -1,4 +1,4 @@
-"""The training loop: one cycle of steps, an average of the weights, a checkpoint each epoch."""
+"""The training loop: SGD-nesterov, one cycle, an average of the weights, a checkpoint each epoch."""
 
 import time
 from dataclasses import dataclass, replace
@@ -141,6 +141,7 @@ def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watche
         with autocast(group.device):
             logits = lesson.forward(faces.contiguous(memory_format=torch.channels_last))
         loss = nn.functional.cross_entropy(logits.float(), answers[index])
+        run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.step()
         watcher.advance()

@@ -22,12 +22,10 @@ from fer_train.targets import Answers
 
 @dataclass(frozen=True)
 class Tuning:
-    """How long and how fast; batch and augmentation are the recipe's."""
+    """How long and how fast; batch, momentum, weight decay and augmentation are the recipe's."""
 
     epochs: int = 4
     rate: float = 0.002  # no batch norm is left to make up for a long step
-    momentum: float = 0.9
-    weight_decay: float = 5e-4  # on weights alone
     hold: float = 0.5  # share of the steps at `rate`; the others follow a cosine to zero
 
     def share(self, done: float) -> float:
@@ -55,10 +53,10 @@ def tune(
     rounded = rounding(network, ranges).to(device)
     batches = Batches(faces, device)
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in rounded.parameters() if p.ndim > 1], "weight_decay": how.weight_decay},
+        {"params": [p for p in rounded.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in rounded.parameters() if p.ndim <= 1]},
     ]
-    optimizer = torch.optim.SGD(groups, lr=how.rate, momentum=how.momentum, nesterov=True)
+    optimizer = torch.optim.SGD(groups, lr=how.rate, momentum=recipe.momentum, nesterov=True)
     steps = how.epochs * -(-len(faces) // recipe.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: how.share(done / steps))
     torch.manual_seed(seed)

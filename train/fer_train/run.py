@@ -11,7 +11,6 @@ import torch
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
 from fer_train.model import FerNet, build
-from fer_train.movers import Movers
 from fer_train.recipe import Augmentation, Recipe
 
 
@@ -85,15 +84,30 @@ class Run:
         self.job = job
         self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.movers = Movers(self.network, recipe, recipe.epochs * steps_an_epoch, recipe.init_rate if job.init else 1)
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.network.parameters() if p.ndim > 1]},
+            {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        rate = recipe.rate * (recipe.init_rate if job.init else 1)
+        self.optimizer = torch.optim.SGD(
+            groups, lr=rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            rate,
+            total_steps=recipe.epochs * steps_an_epoch,
+            pct_start=min(0.3, recipe.warmup_epochs / recipe.epochs),
+            cycle_momentum=False,
+        )
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"accuracy": -1.0, "epoch": 0, "weights": {}}
 
     @torch.no_grad()
     def step(self) -> None:
         """Move the weights along their gradients, and their exponential average after them."""
-        self.movers.step()
-        steps = self.movers.steps  # the horizon grows from the start, so that short runs are averaged too
+        self.optimizer.step()
+        self.schedule.step()
+        steps = self.schedule.last_epoch  # the horizon grows from the start, so that short runs are averaged too
         weight = 1 - min(self.job.recipe.ema, steps / (9 + steps))
         averaged, current = (
             [value for value in network.state_dict().values() if value.is_floating_point()]
@@ -111,7 +125,7 @@ class Run:
     def save(self, path: Path) -> None:
         """Write the whole state to `path`, whole or not at all."""
         state = {"job": self.job.facts(), "history": self.history, "best": self.best} | {
-            name: getattr(self, name).state_dict() for name in ("network", "average", "movers")
+            name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "schedule")
         }
         with written_whole(path) as beside, beside.open("wb") as file:
             torch.save(state, file)
@@ -130,7 +144,7 @@ class Run:
     def restore(self, state: dict[str, Any], path: Path) -> None:
         """Continue from what `read` gave. Raises FerError when parts are missing."""
         try:
-            for name in ("network", "average", "movers"):
+            for name in ("network", "average", "optimizer", "schedule"):
                 getattr(self, name).load_state_dict(state[name])
             self.history = [dict(row) for row in state["history"]]
             self.best = {key: state["best"][key] for key in self.best}
