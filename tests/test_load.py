@@ -1,13 +1,8 @@
 """What fer-export takes: foreign networks are exported as they answer; whatever else is told what to type."""
 
-import io
 import json
-import os
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,116 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer_export.archive import code_in
-from fer_export.cli import cli
-from fer_runtime.errors import FerError
 from fer_runtime.session import Classifier
-
-OLD = "what stood here"
-CODE = """
-import torch
-from torch import nn
-
-class Grey(nn.Module):  # a beginner's network
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 8, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(8)
-        self.pool = nn.MaxPool2d(2)
-        self.fc1 = nn.Linear(8 * 12 * 12, 16)
-        self.dropout = nn.Dropout(0.5)
-        self.fc2 = nn.Linear(16, 3)
-    def forward(self, x):
-        x = self.pool(self.pool(torch.relu(self.bn1(self.conv1(x)))))
-        return self.fc2(self.dropout(torch.relu(self.fc1(x.flatten(1)))))
-
-class Colour(nn.Module):  # depthwise, other activations
-    def __init__(self):
-        super().__init__()
-        layers = [nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6()]
-        layers += [nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8), nn.Hardswish()]
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(8, 3)
-    def forward(self, x):
-        return self.classifier(self.features(x).mean((2, 3)))
-
-class Softmaxed(Grey):
-    def forward(self, x):
-        return super().forward(x).softmax(1)
-
-class Squeezed(Grey):
-    def forward(self, x):
-        return super().forward(x).squeeze()
-
-class Bare(Grey):
-    def __init__(self, classes):
-        super().__init__()
-
-class Named(Grey):  # as the graph's own tensors
-    def __init__(self):
-        super().__init__()
-        self.normalized, self.faces, self.logits = nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1), nn.Linear(3, 3)
-        self.temperature = nn.Parameter(torch.ones(3))
-        self.faces_scale = nn.Parameter(torch.ones(3))
-    def forward(self, x):
-        x = self.logits(super().forward(self.faces(self.normalized(x))))
-        return x * self.temperature * self.faces_scale
-
-class Branching(Grey):
-    def forward(self, x):
-        return super().forward(x + 1 if x.sum() > 0 else x)
-
-class Two(Grey):
-    def forward(self, x):
-        return super().forward(x), x
-
-broken = 1 / 1
-def fails():
-    raise OSError("no such disk")
-"""
-LABELS = ["--labels", "happy,neutral,sad"]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, with the networks' code in it."""
-    (tmp_path / "nets.py").write_text(CODE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("nets", None)
-    yield tmp_path
-    sys.modules.pop("nets", None)
-
-
-def made(name: str, channels: int = 1) -> nn.Module:
-    """One of CODE's networks with batch norms that have seen something, in eval mode."""
-    import nets  # type: ignore[import-not-found]  # written by the fixture
-
-    torch.manual_seed(0)
-    network: nn.Module = getattr(nets, name)()
-    for _ in range(3):
-        network(torch.randn(16, channels, 48, 48) + 0.5)
-    return network.eval()
-
-
-def saved_program(network: nn.Module, path: Path, channels: int = 1, batch: bool = True) -> Path:
-    shapes = ({0: torch.export.Dim("batch")},) if batch else None
-    torch.export.save(torch.export.export(network, (torch.randn(2, channels, 48, 48),), dynamic_shapes=shapes), path)
-    return path
-
-
-def export(*arguments: object) -> None:
-    cli.main([str(argument) for argument in arguments], standalone_mode=False)
-
-
-def refused(*arguments: object) -> str:
-    """The error's text; the output path stays as it was."""
-    Path("out.onnx").write_text(OLD)
-    with pytest.raises(FerError) as raised:
-        export(*arguments, "--out", "out.onnx")
-    assert Path("out.onnx").read_text() == OLD
-    assert raised.value.exit_code == 1
-    return str(raised.value)
+from foreign import LABELS, export, made, refused, saved_program
 
 
 def faces(channels: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
@@ -255,73 +142,6 @@ def test_a_class_of_a_notebook_is_not_here(monkeypatch: pytest.MonkeyPatch) -> N
     told = refused("model.pt", *LABELS, "--unsafe-pickle")
     assert "model.pt names __main__.Grey, which is not here" in told
     assert "--arch net:Grey" in told
-
-
-class Trap:
-    """What a hostile pickle looks like."""
-
-    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
-        return os.mkdir, ("trapped",)
-
-
-@pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("old", [False, True])
-def test_nothing_in_a_pickle_is_run(old: bool) -> None:
-    torch.save({"weights": Trap()}, "trap.pt", _use_new_zipfile_serialization=not old)
-    assert "would run code from the file" in refused("trap.pt", *LABELS)
-    assert not Path("trapped").exists()
-
-
-def pickled(content: object, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer, **options)
-    return buffer.getvalue()
-
-
-SAMPLES, GRAPH, WEIGHTS = "data/sample_inputs/model.pt", "models/model.json", "model_weights_config.json"
-HOSTILE: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
-    "samples": (SAMPLES, lambda _: pickled(Trap()), "a pickle of posix.mkdir in model.pt"),
-    "samples, newer": (SAMPLES, lambda _: pickled(Trap(), pickle_protocol=4), "a pickle of unknown content"),
-    "samples, older": (SAMPLES, lambda _: pickled(Trap(), _use_new_zipfile_serialization=False), "a pickle of"),
-    "weights": (
-        WEIGHTS,
-        lambda text: text.replace(b'"use_pickle": false', b'"use_pickle": true'),
-        "the pickled object",
-    ),
-    "object": (
-        WEIGHTS,
-        lambda text: text.replace(b'"weight_0"', b'"opaque_obj_0"'),
-        "the pickled object 'opaque_obj_0'",
-    ),
-    "guard": (GRAPH, lambda text: with_guard(text, "__import__('os').mkdir('trapped')"), "the expression"),
-    "guard, text": (GRAPH, lambda text: with_guard(text, "1 == 'a\", exit()) #'"), "the expression"),
-    "size": (
-        GRAPH,
-        lambda text: text.replace(b"Symbol('s", b"__import__('os').mkdir('trapped') or ('s"),
-        "the expression",
-    ),
-    "operator": (GRAPH, lambda text: text.replace(b"torch.ops.aten.relu.default", b"torch.os.mkdir"), "the operator"),
-    "file": (GRAPH, lambda text: text.replace(b"aten.relu.default", b"aten.save.default"), "the operator"),
-    "input": (GRAPH, lambda text: text.replace(b'"x"', b'"x=exit()"'), "the name 'x=exit()'"),
-}
-
-
-def with_guard(text: bytes, guard: str) -> bytes:
-    return json.dumps(json.loads(text) | {"guards_code": [guard]}).encode()
-
-
-def test_nothing_in_a_program_is_run(here: Path) -> None:
-    """torch.export.load would unpickle, or evaluate, each of these."""
-    saved_program(made("Grey"), here / "fine.pt2")
-    assert code_in(here / "fine.pt2") == []
-    for place, change, told in HOSTILE.values():
-        with zipfile.ZipFile("fine.pt2") as fine, zipfile.ZipFile("trap.pt2", "w") as trap:
-            for name in fine.namelist():
-                trap.writestr(name, change(fine.read(name)) if name.endswith(place) else fine.read(name))
-        text = refused("trap.pt2", *LABELS)
-        assert told in text
-        assert "loading it would run code from the file" in text
-        assert not (here / "trapped").exists()
 
 
 @pytest.mark.usefixtures("here")

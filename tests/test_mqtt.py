@@ -16,7 +16,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from conftest import Run, start
 from fer_runtime.mqtt import MOST_WAITING, Mqtt
 from fer_runtime.results import Result
-from served import write_long
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 PASSWORDS = shutil.which("mosquitto_passwd")
@@ -81,11 +80,6 @@ class Listener:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
-
-
-@pytest.fixture(scope="module")
-def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_long(tmp_path_factory.mktemp("long") / "long.mp4", 120)
 
 
 @pytest.fixture

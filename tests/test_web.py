@@ -22,14 +22,9 @@ from fer_benchmarks.clip import FRAMES, render
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.results import Face, Result
 from fer_runtime.web import feed, server
-from served import Served, serving, write_long
+from served import Served, serving
 
 TOKEN = "a-token-of-our-own-0123456789"
-
-
-@pytest.fixture(scope="module")
-def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_long(tmp_path_factory.mktemp("long") / "long.mp4", 120)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from served import Served, serving, write_long
+from served import Served, serving
 
 CHROMIUM = Path("/usr/bin/chromium")  # Debian's
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
@@ -25,11 +25,6 @@ PAINTED = """canvas => {
 WIDTHS = "rows => rows.map(row => row.querySelector('b').clientWidth / row.querySelector('i').clientWidth)"
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's package chromium")
-
-
-@pytest.fixture(scope="module")
-def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_long(tmp_path_factory.mktemp("long") / "long.mp4", 120)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """Latency: a fresh process a classifier, blocks of calls interleaved in random order, tight and at a camera's pace."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,8 @@ import numpy as np
 
 from fer_benchmarks.energy import Meter
 from fer_benchmarks.entrants import Entrant
-from fer_benchmarks.process import Worker
+from fer_benchmarks.process import Worker, tolerating
 from fer_benchmarks.statistics import Times, settled
-from fer_runtime.errors import FerError
 
 BLOCK_S = 0.1  # of calls: short enough that a slow spell of the machine meets all classifiers alike
 WARM_S = 0.02  # a block of the warm-up
@@ -112,7 +111,7 @@ class _Run:
         self._worker: Worker | None = None
         self._tight: list[dict[str, Any]] = []
         self._paced: list[dict[str, Any]] = []
-        with self._failing():
+        with tolerating(self._entrant, self._fail):
             worker = Worker(entrant, setting.threads)
             closing.callback(worker.close)
             self._worker = worker
@@ -123,7 +122,7 @@ class _Run:
         """Short blocks until they no longer get faster; then a block's number of calls is known."""
         if self._worker is None:
             return
-        with self._failing():
+        with tolerating(self._entrant, self._fail):
             medians = [self._median(self._worker.block(2, self._setting.batch))]
             while not settled(medians) and len(medians) < MOST_WARM:
                 calls = max(1, round(WARM_S * 1e3 / medians[-1]))
@@ -135,21 +134,21 @@ class _Run:
     def tight_block(self) -> None:
         """Calls back to back."""
         if self._worker:
-            with self._failing():
+            with tolerating(self._entrant, self._fail):
                 self._tight.append(self._worker.block(self._calls, self._setting.batch))
 
     def paced_block(self) -> None:
         """Calls at the camera's pace."""
         if self._worker and self._setting.pace:
             calls = max(5, round(self._setting.pace * min(1.0, self._setting.seconds / 5)))
-            with self._failing():
+            with tolerating(self._entrant, self._fail):
                 self._paced.append(self._worker.block(calls, self._setting.batch, self._setting.pace))
 
     def energy_block(self, meter: Meter) -> None:
         """A longer block, of which the machine tells the energy."""
         if self._worker:
             calls = round(self._calls * ENERGY_S / self._setting.block_s)
-            with self._failing():
+            with tolerating(self._entrant, self._fail):
                 meter.start()
                 self._worker.block(calls, self._setting.batch)
                 joules = meter.stop()
@@ -167,15 +166,8 @@ class _Run:
                 found.paced_cpu_ms = float(np.mean([block["cpu_ms"] for block in self._paced]))
         return self._found
 
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """What a peer or another engine cannot do is told in its row; ours end the run."""
-        try:
-            yield
-        except FerError as error:
-            if self._entrant.ours:
-                raise
-            self._found, self._worker = Timed(failed=str(error)), None
+    def _fail(self, why: str) -> None:
+        self._found, self._worker = Timed(failed=why), None
 
     @staticmethod
     def _median(block: dict[str, Any]) -> float:

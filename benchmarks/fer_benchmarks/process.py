@@ -4,7 +4,8 @@ import json
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,17 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.entrants import Entrant
 from fer_runtime.errors import FerError
+
+
+@contextmanager
+def tolerating(entrant: Entrant, fail: Callable[[str], None]) -> Iterator[None]:
+    """What a peer or another engine cannot do goes to `fail`, for its row; what ours cannot ends the run."""
+    try:
+        yield
+    except FerError as error:
+        if entrant.ours:
+            raise
+        fail(str(error))
 
 
 class Worker:

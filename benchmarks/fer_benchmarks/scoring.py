@@ -1,8 +1,8 @@
 """The scores of all classifiers: on the data as it is, under corruption, and against each other."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from fer_benchmarks import accuracy, statistics
 from fer_benchmarks.accuracy import Data
 from fer_benchmarks.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer_benchmarks.entrants import Entrant
-from fer_benchmarks.process import Worker
+from fer_benchmarks.process import Worker, tolerating
 from fer_runtime.dataset import stratified
-from fer_runtime.errors import FerError
 
 ROBUST_FACES = 1000  # forty times each: all of FER2013's would take minutes a file
 
@@ -65,14 +64,14 @@ class _Scored:
     def open(self, threads: int, closing: ExitStack) -> None:
         """Start the classifier; one that could not be timed is not scored either."""
         if not self._row["failed"]:
-            with self._failing():
+            with tolerating(self._entrant, self._fail):
                 self._worker = Worker(self._entrant, threads)
                 closing.callback(self._worker.close)
 
     def score(self, scratch: Path) -> None:
         """The data as it is, and of it the faces that will be corrupted."""
         if self._worker:
-            with self._failing():
+            with tolerating(self._entrant, self._fail):
                 self._clean = self._share(self.few, scratch)
                 found = accuracy.answers(self._worker, self.images, scratch)
                 self._row["scores"] = accuracy.scores(self._entrant, found, self._faces)
@@ -80,7 +79,7 @@ class _Scored:
     def score_corrupted(self, name: str, images: NDArray[np.uint8], scratch: Path) -> None:
         """The next severity of a corruption; another engine of the same file would only say it again."""
         if self._worker and self._entrant.engine != "cv2":
-            with self._failing():
+            with tolerating(self._entrant, self._fail):
                 self._found.setdefault(name, []).append(self._share(images, scratch))
 
     def finish(self) -> None:
@@ -96,15 +95,8 @@ class _Scored:
         answer = accuracy.answers(self._worker, images, scratch).argmax(1)
         return round(float((answer == self._few.labels).mean()), 5)
 
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """What a peer or another engine cannot do is told in its row; ours end the run."""
-        try:
-            yield
-        except FerError as error:
-            if self._entrant.ours:
-                raise
-            self._row["failed"], self._worker = str(error), None
+    def _fail(self, why: str) -> None:
+        self._row["failed"], self._worker = why, None
 
 
 def pairs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
