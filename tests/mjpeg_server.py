@@ -1,10 +1,9 @@
-"""A motion JPEG camera over HTTP: `python tests/mjpeg_server.py PORT PAUSE PICTURE...`.
+"""A motion JPEG camera over HTTP: `python tests/mjpeg_server.py PORT PAUSE RATE PICTURE...`.
 
-Each that connects gets the pictures in turn, with PAUSE seconds between them, for as long as it stays; it says "ready"
-when it listens.
+Each that connects gets a picture after every PAUSE seconds, for as long as it stays. Which one is told by the time: the
+scene moves on by RATE pictures a second, and around. It says "ready" when it listens.
 """
 
-import itertools
 import socketserver
 import sys
 import time
@@ -19,14 +18,17 @@ class Camera(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
-        pictures = [Path(name).read_bytes() for name in sys.argv[3:]]
-        for picture in itertools.cycle(pictures):
+        pause, rate = float(sys.argv[2]), float(sys.argv[3])
+        pictures = [Path(name).read_bytes() for name in sys.argv[4:]]
+        begun = time.monotonic()
+        while True:
+            picture = pictures[int((time.monotonic() - begun) * rate) % len(pictures)]
             head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
             try:
                 self.wfile.write(head + picture + b"\r\n")
             except OSError:
                 return
-            time.sleep(float(sys.argv[2]))
+            time.sleep(pause)
 
     def log_message(self, *arguments: object) -> None:
         """Nothing."""

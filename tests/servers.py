@@ -48,10 +48,10 @@ def rtsp(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def mjpeg(pictures: list[Path], pause: float) -> Iterator[Server]:
-    """The picture files in turn, with `pause` seconds between them."""
+def mjpeg(pictures: list[Path], pause: float, rate: float) -> Iterator[Server]:
+    """A picture after every `pause` seconds, from a scene of the files in turn, `rate` of them a second."""
     port = str(_free_port())
-    program = [sys.executable, str(HERE / "mjpeg_server.py"), port, str(pause), *map(str, pictures)]
+    program = [sys.executable, str(HERE / "mjpeg_server.py"), port, str(pause), str(rate), *map(str, pictures)]
     yield from _running(Server(f"http://127.0.0.1:{port}/", program))
 
 

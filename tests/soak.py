@@ -34,9 +34,7 @@ from servers import mjpeg
 
 SIZE = (160, 120)
 PERIOD = 125  # pictures: the clip's 100 with faces, then 25 without
-REPEATED = (
-    8  # times that the live stream, of hundreds of frames a second, gives each picture: faces move at a human pace
-)
+RATE = 25  # pictures a second of the live scene, which hundreds of frames a second show: faces move at a human pace
 EVERY = 0.1  # seconds between samples
 WARM_UP = 0.2  # share of a run's frames
 MOST = 300  # samples that the slope is taken of
@@ -189,7 +187,7 @@ def soak(frames: int, progress: Progress) -> dict[str, Any]:
         names = [folder / f"{index:03d}.jpg" for index in range(PERIOD)]
         for path, picture in zip(names, pictures(), strict=True):
             cv2.imwrite(str(path), picture)
-        with mjpeg([name for name in names for _ in range(REPEATED)], 0.001) as server:
+        with mjpeg(names, 0.001, RATE) as server:
             report["live"] = watch(server.address, half, progress)
         tell("live", report["live"])
     return report

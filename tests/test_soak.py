@@ -67,7 +67,7 @@ def test_a_short_soak_of_the_real_command() -> None:
     for name in ("file", "live"):
         section = report[name]
         assert section["frames"] == 1000
-        assert 100 < section["with_faces"] < 1000  # in sight part of the time, and found half a second late
+        assert 400 < section["with_faces"] < 1000  # in sight part of the time, and found half a second late
         verdict = section["verdict"]
         assert verdict["descriptors"][1] <= 8
         assert verdict["threads"][1] <= 8

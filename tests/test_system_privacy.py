@@ -67,7 +67,7 @@ def test_only_the_lines_asked_for_are_written_and_nobody_is_called(clip: Path, t
 def test_a_stream_of_some_length_is_the_only_one_that_is_called(tmp_path: Path) -> None:
     """Longer than onnxruntime's telemetry, where it is on, waits before it looks names up."""
     cv2.imwrite(str(tmp_path / "frame.jpg"), render(0))
-    with mjpeg([tmp_path / "frame.jpg"], 0.1) as server:
+    with mjpeg([tmp_path / "frame.jpg"], 0.1, 10) as server:
         calls = traced(tmp_path, "--source", server.address, "--headless", "--jsonl", "-", "--max-frames", 100)
     port = re.search(r":(\d+)/", server.address)
     assert port

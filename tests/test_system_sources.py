@@ -147,7 +147,7 @@ def test_frames_change_size(tmp_path: Path) -> None:
     cv2.imwrite(str(large), picture)
     cv2.imwrite(str(small), cv2.resize(picture, (320, 240), interpolation=cv2.INTER_AREA))
     lines, recording = tmp_path / "faces.jsonl", tmp_path / "out.mkv"
-    with mjpeg([large] * 10 + [small] * 10, 0.03) as server:
+    with mjpeg([large] * 10 + [small] * 10, 0.03, 33) as server:
         outputs = ["--jsonl", lines, "--record", recording]
         run = start("fer-run", "--source", server.address, "--headless", *outputs)
         first_after(lines, time.time() + 2)
