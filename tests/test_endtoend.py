@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from conftest import ROOT
 from fer_benchmarks import photos
 from fer_benchmarks.clip import FACE, placements, render
-from fer_benchmarks.endtoend import Outcome, Placed, backgrounds, measure, paste, place, report
+from fer_benchmarks.endtoend import Outcome, measure, report
+from fer_benchmarks.scenes import Placed, backgrounds, paste, place
 from fer_runtime.dataset import Faces
 from fer_runtime.detectors import RetinaFace
 from fer_runtime.errors import FerError

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fer_benchmarks.clip import FRAMES
-from fer_benchmarks.loop import TARGETS, agreement, flips
+from fer_benchmarks.full_speed import agreement, flips
+from fer_benchmarks.loop import TARGETS
 from fer_benchmarks.paced import Paced
 from fer_benchmarks.pasted import RATE, lags
 from fer_runtime.budget import Heat, Pace

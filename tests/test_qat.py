@@ -83,7 +83,7 @@ def test_what_is_learned_is_what_the_file_answers(
     faces, valid = data.split("train"), data.split("valid")
     source, steps = checkpoint.load(trained / "model.pt"), list[int]()
     with torch.no_grad():
-        source.network.head.bias += torch.tensor([0.5, 0.0, -0.5])  # so that there is something to learn
+        source.network.head.bias.add_(torch.tensor([0.5, 0.0, -0.5]))  # so that there is something to learn
     network = tuned(source, faces, Tuning(epochs=2), steps)
     assert len(steps) == 2 * 4
     assert not network.training
