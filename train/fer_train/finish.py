@@ -37,12 +37,13 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
     framing = calibrate.framing(train)
     notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
     facts: dict[str, Any] = asdict(network.architecture)
+    shape = {key: facts[key] for key in ("stem", "plain", "stages", "revision")}
     manifest = Manifest(
         labels=data.classes,
         size=network.architecture.size,
         mean=MEAN,
         std=STD,
-        architecture={"family": "residual 3x3", "name": job.model} | {k: facts[k] for k in ("stem", "plain", "stages")},
+        architecture={"family": "residual 3x3", "name": job.model} | shape,
         parameters=parameters(network),
         macs=macs(network),
         framing=framing or FER2013,
@@ -85,7 +86,7 @@ def _balance(network: FerNet, train: Faces, job: Job) -> list[float]:
             network(normalize(augment(pixels, some, job.recipe.augmentation, pixels.shape[-1])))
             for view in range(BALANCE_VIEWS)
             for pixels, some in zip(
-                torch.from_numpy(train.pixels).split(512), drawn(len(train), view).split(512), strict=True
+                torch.from_numpy(train.pixels).split(128), drawn(len(train), view).split(128), strict=True
             )
         ])  # fmt: skip
     added = calibrate.balance(logits, labels)

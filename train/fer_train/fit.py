@@ -104,7 +104,7 @@ def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        chunks = torch.from_numpy(faces.pixels).split(512)
+        chunks = torch.from_numpy(faces.pixels).split(128)
         logits = torch.cat([network(normalize(chunk.to(device))).float().cpu() for chunk in chunks])
     network.train(was_training)
     return logits
