@@ -56,18 +56,19 @@ def evaluate(
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
     found = evaluate(loaded, faces, split, told)
-    for section in found.labelled:
-        _say(section, loaded.manifest.temperature)
-    if votes_file:
-        click.echo(f"\nOn other labels, the votes in {votes_file.name}; not to be compared with the figures above")
-    for section in found.voted:
-        _say(section, loaded.manifest.temperature)
+    # Before a word is said: who reads only the first lines of it (`| head`) keeps the files.
     if json_file or html_file:
         facts = _facts(model, loaded.manifest, data, faces, votes_file)
         if json_file:
             report.write_json(json_file, facts | found.plain())
         if html_file:
             page.write(html_file, facts, found)
+    for section in found.labelled:
+        _say(section, loaded.manifest.temperature)
+    if votes_file:
+        click.echo(f"\nOn other labels, the votes in {votes_file.name}; not to be compared with the figures above")
+    for section in found.voted:
+        _say(section, loaded.manifest.temperature)
 
 
 def _say(section: "Section", temperature: float) -> None:
