@@ -82,15 +82,19 @@ def fit(
 def start(job: Job, init: Checkpoint | None = None) -> FerNet:
     """A fresh network for `job`, or a trained one, with a fresh head where the classes are other ones.
 
+    What a network of the first revision lacks starts fresh too.
     Raises FerError for a trained network of another size.
     """
     torch.manual_seed(job.seed)
     network = build(job.model, len(job.classes))
     if init is None:
         return network
-    trained = init.network.state_dict()
+    fresh, trained = network.state_dict(), init.network.state_dict()
     if init.manifest.labels != job.classes:
-        trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
+        trained |= {name: value for name, value in fresh.items() if name.startswith("head.")}
+    if init.network.architecture.revision == 1:
+        lacking = ("shrink", "pool", "norm")
+        trained |= {name: value for name, value in fresh.items() if name.split(".")[-2] in lacking}
     try:
         network.load_state_dict(trained)
     except RuntimeError as error:
