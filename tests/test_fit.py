@@ -17,7 +17,7 @@ from drawn import write_faces, zip_folder
 from fer_runtime.dataset import load
 from fer_train import checkpoint
 from fer_train.augment import augment
-from fer_train.model import FerNet, normalize
+from fer_train.model import normalize
 from fer_train.precision import autocast
 from fer_train.recipe import RECIPES
 from fer_train.run import outcome
@@ -171,25 +171,6 @@ def test_init_fits_a_new_head_for_other_classes(
     )
     assert wrong.returncode == 1
     assert "--init is a network of size nano" in wrong.stderr
-
-
-def test_a_network_of_the_first_revision_is_started_from(
-    command: Run, trained: Path, faces_folder: Path, tmp_path: Path
-) -> None:
-    """It has no weights in its shortcuts' shrinking nor in its pooling, and its checkpoint does not say so."""
-    now = checkpoint.load(trained / "model.pt")
-    network = FerNet(replace(now.network.architecture, revision=1))
-    network.load_state_dict({name: now.network.state_dict()[name] for name in network.state_dict()})
-    shape = {key: value for key, value in now.manifest.architecture.items() if key != "revision"}
-    first = replace(now, network=network, manifest=replace(now.manifest, architecture=shape))
-    checkpoint.save(first, tmp_path / "first.pt")
-    done = command("fer-train", "fit", faces_folder, *SHORT, "--init", tmp_path / "first.pt", "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert checkpoint.load(tmp_path / "run/model.pt").network.architecture.revision == 2
-    before, after = weights(trained)["blocks.0.conv1.0.weight"], weights(tmp_path / "run")["blocks.0.conv1.0.weight"]
-    assert torch.cosine_similarity(before.flatten(), after.flatten(), 0) > 0.95
-    exported = command("fer-export", tmp_path / "first.pt", "--out", tmp_path / "first.onnx")
-    assert exported.returncode == 0, exported.stderr
 
 
 def test_a_stopped_run_can_be_finished(

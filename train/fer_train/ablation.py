@@ -60,7 +60,6 @@ def without_norm(network: FerNet) -> FerNet:
             assert isinstance(conv, nn.Conv2d)
             conv.bias = nn.Parameter(conv.weight.new_zeros(conv.out_channels))
             module[1] = nn.Identity()
-    network.norm = nn.Identity()
     return network
 
 

@@ -105,9 +105,7 @@ def _architecture(manifest: Manifest) -> Architecture:
     _within("stages", len(stages), 1, 8)
     plain = facts.get("plain", 0)  # networks of 0.1 had none
     _within("plain", plain, 0, 8)
-    revision = facts.get("revision", 1)
-    _within("revision", revision, 1, 2)
-    return Architecture(facts["stem"], plain, stages, len(manifest.labels), manifest.size, revision)
+    return Architecture(facts["stem"], plain, stages, len(manifest.labels), manifest.size)
 
 
 def _within(name: str, value: object, low: int, high: int) -> None:

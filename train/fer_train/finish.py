@@ -13,6 +13,7 @@ from fer_runtime.framing import FER2013
 from fer_runtime.metrics import Scores, score
 from fer_train import calibrate, report
 from fer_train.augment import augment, drawn
+from fer_train.batches import AT_ONCE
 from fer_train.checkpoint import Checkpoint, Ranges, save
 from fer_train.fit import predict
 from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
@@ -37,13 +38,12 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
     framing = calibrate.framing(train)
     notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
     facts: dict[str, Any] = asdict(network.architecture)
-    shape = {key: facts[key] for key in ("stem", "plain", "stages", "revision")}
     manifest = Manifest(
         labels=data.classes,
         size=network.architecture.size,
         mean=MEAN,
         std=STD,
-        architecture={"family": "residual 3x3", "name": job.model} | shape,
+        architecture={"family": "residual 3x3", "name": job.model} | {k: facts[k] for k in ("stem", "plain", "stages")},
         parameters=parameters(network),
         macs=macs(network),
         framing=framing or FER2013,
@@ -86,7 +86,7 @@ def _balance(network: FerNet, train: Faces, job: Job) -> list[float]:
             network(normalize(augment(pixels, some, job.recipe.augmentation, pixels.shape[-1])))
             for view in range(BALANCE_VIEWS)
             for pixels, some in zip(
-                torch.from_numpy(train.pixels).split(128), drawn(len(train), view).split(128), strict=True
+                torch.from_numpy(train.pixels).split(AT_ONCE), drawn(len(train), view).split(AT_ONCE), strict=True
             )
         ])  # fmt: skip
     added = calibrate.balance(logits, labels)

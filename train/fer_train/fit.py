@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fer_runtime.dataset import Dataset, Faces, training_split
 from fer_runtime.errors import FerError
 from fer_train.augment import augment
-from fer_train.batches import Batches
+from fer_train.batches import AT_ONCE, Batches
 from fer_train.checkpoint import Checkpoint
 from fer_train.cluster import Group
 from fer_train.model import FerNet, build, macs, normalize
@@ -82,19 +82,15 @@ def fit(
 def start(job: Job, init: Checkpoint | None = None) -> FerNet:
     """A fresh network for `job`, or a trained one, with a fresh head where the classes are other ones.
 
-    What a network of the first revision lacks starts fresh too.
     Raises FerError for a trained network of another size.
     """
     torch.manual_seed(job.seed)
     network = build(job.model, len(job.classes))
     if init is None:
         return network
-    fresh, trained = network.state_dict(), init.network.state_dict()
+    trained = init.network.state_dict()
     if init.manifest.labels != job.classes:
-        trained |= {name: value for name, value in fresh.items() if name.startswith("head.")}
-    if init.network.architecture.revision == 1:
-        lacking = ("shrink", "pool", "norm")
-        trained |= {name: value for name, value in fresh.items() if name.split(".")[-2] in lacking}
+        trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
     try:
         network.load_state_dict(trained)
     except RuntimeError as error:
@@ -108,7 +104,7 @@ def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        chunks = torch.from_numpy(faces.pixels).split(128)
+        chunks = torch.from_numpy(faces.pixels).split(AT_ONCE)
         logits = torch.cat([network(normalize(chunk.to(device))).float().cpu() for chunk in chunks])
     network.train(was_training)
     return logits

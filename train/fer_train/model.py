@@ -26,9 +26,7 @@ class Architecture:
     """What rebuilds a network.
 
     stem: width of the first convolution, of stride 2; plain: further convolutions of that width; stages: of residual
-    blocks; classes: number of outputs; size: input side in pixels; revision: 1 for the first networks, whose shortcuts
-    skip pixels where they shrink the map, and whose head sees the last map's mean; 2 for those with Shrink there and
-    WeightedPool here.
+    blocks; classes: number of outputs; size: input side in pixels.
     """
 
     stem: int
@@ -36,7 +34,6 @@ class Architecture:
     stages: tuple[Stage, ...]
     classes: int
     size: int = 48
-    revision: int = 2
 
 
 # Widths are multiples of 32: the vector width that int8 kernels fill.
@@ -67,82 +64,24 @@ class ConvNorm(nn.Sequential):
         )
 
 
-class Shrink(nn.Conv2d):
-    """Means of stride x stride pixels, of each channel, to begin with; what they become is learned.
-
-    A 1x1 convolution with a stride would skip most pixels: He et al. 2018, arXiv:1812.01187, average before it. As a
-    depthwise convolution that runs in int8, where onnxruntime's AveragePool made small half as slow again.
-    """
-
-    def __init__(self, width: int, stride: int) -> None:
-        super().__init__(width, width, stride, stride, groups=width, bias=False)
-        nn.init.constant_(self.weight, 1 / stride**2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, width, h, w] -> [n, width, h / stride, w / stride], rounded up as the block's 3x3 convolution does."""
-        return super().forward(self._filled(x))
-
-    def then(self, follower: ConvNorm, x: Tensor) -> Tensor:
-        """follower(self(x)) for a 1x1 `follower`, as one dense convolution: on a CPU a fifth of the time to train."""
-        conv, norm = follower
-        assert isinstance(conv, nn.Conv2d)
-        both = (conv.weight * self.weight[:, 0]).contiguous(memory_format=torch.channels_last)
-        normed: Tensor = norm(nn.functional.conv2d(self._filled(x), both, None, self.stride))
-        return normed
-
-    def _filled(self, x: Tensor) -> Tensor:
-        down, right = -x.shape[2] % self.stride[0], -x.shape[3] % self.stride[1]
-        return nn.functional.pad(x, (0, right, 0, down)) if down or right else x
-
-
 class Block(nn.Module):
-    """Residual block: relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)). He et al. 2015, arXiv:1512.03385.
+    """Residual block: relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)). He et al. 2015, arXiv:1512.03385."""
 
-    pooled: a shortcut that shrinks the map looks at all of it (Shrink).
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int, pooled: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = ConvNorm(inputs, outputs, 3, stride)
         self.relu1 = nn.ReLU()
         self.conv2 = ConvNorm(outputs, outputs, 3, 1)
         same = stride == 1 and inputs == outputs
-        shrinks = pooled and stride > 1
-        self.shrink = Shrink(inputs, stride) if shrinks else nn.Identity()
-        self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, 1 if shrinks else stride)
+        self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, stride)
         self.add = Add()
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, inputs, h, w] -> [n, outputs, h / stride, w / stride]."""
         inner = self.conv2(self.relu1(self.conv1(x)))
-        if self.training and isinstance(self.shrink, Shrink) and isinstance(self.shortcut, ConvNorm):
-            around = self.shrink.then(self.shortcut, x)
-        else:
-            around = self.shortcut(self.shrink(x))
-        out: Tensor = self.relu2(self.add(inner, around))
+        out: Tensor = self.relu2(self.add(inner, self.shortcut(x)))
         return out
-
-
-class WeightedPool(nn.Module):
-    """Each channel's sum over REGIONS x REGIONS parts of the map, with weights of its own.
-
-    A mean over the map forgets where a mouth or a brow was found; faces stand still enough to tell. After the global
-    depthwise convolution of MobileFaceNets, Chen et al. 2018, arXiv:1804.07573.
-    """
-
-    REGIONS = 3
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        side = self.REGIONS
-        self.regions = nn.AdaptiveAvgPool2d(side)
-        self.weight = nn.Parameter(torch.full((width, side, side), 1 / side**2))  # the mean, to begin with
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, width, h, w] -> [n, width]."""
-        pooled: Tensor = (self.regions(x) * self.weight).sum((2, 3))
-        return pooled
 
 
 class FerNet(nn.Module):
@@ -159,19 +98,16 @@ class FerNet(nn.Module):
         blocks: list[Block] = []
         for stage in architecture.stages:
             for index in range(stage.blocks):
-                blocks.append(Block(width, stage.width, stage.stride if index == 0 else 1, architecture.revision > 1))
+                blocks.append(Block(width, stage.width, stage.stride if index == 0 else 1))
                 width = stage.width
         self.blocks = nn.Sequential(*blocks)
-        weighted = architecture.revision > 1
-        self.pool = WeightedPool(width) if weighted else nn.AdaptiveAvgPool2d(1)
-        # Without weights and biases of its own: the head has some.
-        self.norm = nn.BatchNorm1d(width, affine=False) if weighted else nn.Identity()
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(width, architecture.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """float [n, 1, size, size] -> float [n, classes]."""
         x = self.pool(self.blocks(self.plain(self.relu(self.stem(x)))))
-        logits: Tensor = self.head(self.norm(x.flatten(1)))
+        logits: Tensor = self.head(x.flatten(1))
         return logits
 
 
@@ -186,10 +122,7 @@ def normalize(pixels: Tensor) -> Tensor:
 
 
 def fold(network: FerNet) -> FerNet:
-    """Batch norms folded into the convolutions before them or the head after, in place. Same outputs.
-
-    The network must be in eval mode.
-    """
+    """Batch norms folded into their convolutions, in place; the network must be in eval mode. Same outputs."""
     assert not network.training
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -198,19 +131,7 @@ def fold(network: FerNet) -> FerNet:
                 assert isinstance(conv, nn.Conv2d)
                 assert isinstance(norm, nn.BatchNorm2d)
                 setattr(module, name, fuse_conv_bn_eval(conv, norm))
-    if isinstance(network.norm, nn.BatchNorm1d):
-        _fold_into_head(network.norm, network.head)
-        network.norm = nn.Identity()
     return network
-
-
-@torch.no_grad()
-def _fold_into_head(norm: nn.BatchNorm1d, head: nn.Linear) -> None:
-    """What `norm`, which stands before `head`, does to the channels goes into the head's weights and bias."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    head.weight.mul_((norm.running_var + norm.eps).rsqrt())
-    head.bias.sub_(head.weight @ norm.running_mean)
 
 
 def folded(network: FerNet) -> FerNet:

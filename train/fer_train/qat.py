@@ -15,7 +15,7 @@ from fer_runtime.errors import FerError
 from fer_train.augment import augment
 from fer_train.batches import Batches
 from fer_train.checkpoint import Ranges
-from fer_train.model import MEAN, STD, ConvNorm, FerNet, Shrink, folded, normalize, sites
+from fer_train.model import MEAN, STD, ConvNorm, FerNet, folded, normalize, sites
 from fer_train.recipe import Recipe
 from fer_train.targets import Answers
 
@@ -85,21 +85,19 @@ def rounding(network: FerNet, ranges: Ranges) -> FerNet:
     """
     rounded = folded(network).to(memory_format=torch.channels_last)
     rounded.register_forward_pre_hook(lambda _, inputs: _uint8(inputs[0], 1 / STD, MEAN))
-    flow = entering = 1 / STD  # scale of what the next convolution takes, and of what its block's shortcut does
+    flow = entering = 1 / STD  # scale of what the next convolution takes, and of what its block took
     for name, module in list(sites(rounded)):
         entering = flow if name.endswith(".conv1") else entering
         if isinstance(module, nn.Conv2d):
             weights = _Weights()
             parametrize.register_parametrization(module, "weight", weights)
-            if module.bias is not None:
-                parametrize.register_parametrization(
-                    module, "bias", _Bias(weights, entering if name.endswith(".shortcut") else flow)
-                )
-        if isinstance(module, nn.ReLU) or name.endswith((".conv2", ".shrink", ".shortcut")):
+            parametrize.register_parametrization(
+                module, "bias", _Bias(weights, entering if name.endswith(".shortcut") else flow)
+            )
+        if isinstance(module, nn.ReLU) or name.endswith((".conv2", ".shortcut")):
             scale, zero = _scale_and_zero(*ranges[name])
             module.register_forward_hook(lambda _, __, output, scale=scale, zero=zero: _uint8(output, scale, zero))
             flow = scale if isinstance(module, nn.ReLU) else flow
-            entering = scale if name.endswith(".shrink") else entering
     return rounded
 
 
@@ -141,10 +139,6 @@ def _unfolded(rounded: FerNet) -> FerNet:
     """The form that checkpoints have: each rounded convolution's bias in a batch norm that does nothing else."""
     network = FerNet(rounded.architecture)
     network.head.load_state_dict(rounded.head.state_dict())
-    network.pool.load_state_dict(rounded.pool.state_dict())
-    if isinstance(network.norm, nn.BatchNorm1d):
-        assert network.norm.running_var is not None
-        network.norm.running_var.fill_(1 - network.norm.eps)  # divides by 1
     for name, module in network.named_modules():
         if isinstance(module, ConvNorm):
             (conv, norm), source = module, rounded.get_submodule(name)
@@ -155,8 +149,4 @@ def _unfolded(rounded: FerNet) -> FerNet:
             conv.weight.copy_(source.weight)
             norm.bias.copy_(source.bias)
             norm.weight.fill_(math.sqrt(1 + norm.eps))  # over the root of its fresh variance, 1, and eps
-        elif isinstance(module, Shrink):
-            source = rounded.get_submodule(name)
-            assert isinstance(source, Shrink)
-            module.weight.copy_(source.weight)
     return network.eval()

@@ -31,7 +31,7 @@ class Recipe:
     label_smoothing: float = 0.1  # FER2013's labels disagree with ten voters on a third of the images
     ema: float = 0.998  # averages over the last ~500 steps (2 epochs): what is validated and shipped
     # The first epochs see smaller faces: they cost half as much, and the last ones make up for it (progressive
-    # resizing; the network pools whatever map it gets, so any side fits). Validation faces are always seen whole.
+    # resizing; the network pools globally, so any side fits). Validation faces are always seen whole.
     low_share: float = 0.6  # of the epochs
     low_side: float = 0.75  # of the side
     # With --teacher: a face's target is this much the teachers' answer, the rest its label.

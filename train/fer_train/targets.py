@@ -16,7 +16,7 @@ from fer_runtime.dataset import Faces
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
 from fer_train.augment import augment, drawn
-from fer_train.batches import Batches
+from fer_train.batches import AT_ONCE, Batches
 from fer_train.checkpoint import Checkpoint
 from fer_train.cluster import Group
 from fer_train.model import FerNet, folded, normalize
@@ -27,8 +27,6 @@ from fer_train.watcher import Watcher
 
 if TYPE_CHECKING:
     from fer_train.votes import Votes
-
-ASKED = 128  # faces at once: 512 do not fit into a core's cache, and took three times as long
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, 
             said: Tensor = torch.load(kept, weights_only=True)
             if said.shape == (job.recipe.teacher_views, len(faces), len(job.classes)):
                 return said
-    watcher.begin("asking the teachers", job.recipe.teacher_views * -(-len(faces) // ASKED), 0)
+    watcher.begin("asking the teachers", job.recipe.teacher_views * -(-len(faces) // AT_ONCE), 0)
     said = taught(faces, sources.teachers, job.recipe, group.device, watcher.advance)
     with written_whole(kept) as beside, beside.open("wb") as file:
         torch.save(said, file)
@@ -99,10 +97,10 @@ def taught(
 
     Distillation (Hinton et al. 2015, arXiv:1503.02531) as function matching: teacher and pupil look at the same view
     (Beyer et al. 2021, arXiv:2106.05237), here at one of a fixed number of them, so that each is asked for once.
-    `step` is called after each batch of ASKED.
+    `step` is called after each batch of AT_ONCE.
     """
     networks = [folded(teacher).to(device).to(memory_format=torch.channels_last) for teacher in teachers]
-    batches, order = Batches(faces, device), list(torch.arange(len(faces)).split(ASKED))
+    batches, order = Batches(faces, device), list(torch.arange(len(faces)).split(AT_ONCE))
     side = faces.pixels.shape[-1]
     said = torch.zeros(recipe.teacher_views, len(faces), teachers[0].architecture.classes, dtype=torch.float16)
     with torch.inference_mode(), autocast(device):
