@@ -26,7 +26,7 @@ test: lint
 test-system: $(INSTALLED)
 	$(BIN)/python -m pytest -m system
 
-# Memory, descriptors and threads over 200,000 frames, about a quarter of an hour; exit code 3 when one grows.
+# Memory, descriptors and threads over 200,000 frames, in about six minutes; exit code 3 when one grows.
 soak: $(INSTALLED)
 	mkdir -p build
 	$(BIN)/python tests/soak.py --json build/soak.json
