@@ -176,7 +176,9 @@ class Broker:
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(20)
         self._output = Mqtt(f"mqtt://127.0.0.1:{self._server.getsockname()[1]}", lambda _: None)
-        self._output._client._reconnect_min_delay = self._output._client._reconnect_max_delay = 0.001  # type: ignore[assignment]
+        client = self._output._client
+        # paho annotates whole seconds, and waits for any number of them.
+        client._reconnect_min_delay = client._reconnect_max_delay = 0.001  # type: ignore[assignment]
         self._result = Result(0, "2026-01-01T00:00:00Z", 1.0, ())
 
     def case(self, number: int) -> None:

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from conftest import ROOT
 from drawn import draw_face
 from fer_benchmarks import accuracy, conditions, earlier, engines, entrants, macs, publish, tables, wire
+from fer_benchmarks.bench import _figures
 from fer_benchmarks.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer_benchmarks.energy import find_meter
 from fer_benchmarks.entrants import Given
@@ -164,6 +165,13 @@ def fake_machine(root: Path, mhz: int, throttled: int, stolen: int, governor: st
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     return conditions.now(root)
+
+
+def test_a_percentile_of_quick_calls_lies_in_its_interval() -> None:
+    """Calls of 3 microseconds: where an end is rounded to ten nanoseconds, the median leaves the interval."""
+    figures = _figures(np.full((5, 200), 0.003054))
+    for name, (low, high) in figures["intervals"].items():
+        assert low <= figures[name] <= high <= figures["curve"][-1]
 
 
 def test_what_spoils_the_figures_is_warned_of(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Frames:
         self.images, self.notes = images, list[str]()
         self.fps, self.live = float(FPS), True
 
-    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002
+    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
         for index, image in enumerate(self.images):
             if due(index / FPS):
                 yield Frame(image, index, index / FPS)

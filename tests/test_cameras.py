@@ -173,9 +173,9 @@ class Webcam:
 )
 def test_a_webcam_is_asked(jpeg: bool, size: tuple[int, int] | None, fps: float | None, codec: str, told: str) -> None:
     webcam = Webcam(jpeg)
-    ask(webcam, size, fps)  # type: ignore[arg-type]
+    ask(webcam, size, fps)  # type: ignore[arg-type]  # it has what `ask` calls, and is no cv2.VideoCapture
     assert webcam.codec == codec
-    assert _differs(webcam, size, fps) == told  # type: ignore[arg-type]
+    assert _differs(webcam, size, fps) == told  # type: ignore[arg-type]  # the same
 
 
 @pytest.mark.parametrize(

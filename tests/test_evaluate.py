@@ -1,15 +1,17 @@
 """fer-train evaluate: intervals, calibration, votes, and the page, on drawn faces."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import Run
+from conftest import BIN, Run
 from fer_runtime.errors import FerError
 from fer_runtime.metrics import Scores, bootstrap, ece, reliability, score
 from fer_train.votes import left_out, read
@@ -201,6 +203,17 @@ def test_the_page_is_whole_and_asks_no_network(
     assert "surest mistakes" in own
     assert "FER+ majority" not in own
     assert "FER+ majority" in other
+
+
+def test_who_does_not_read_on_keeps_the_files(trained: Path, faces_zip: Path, tmp_path: Path) -> None:
+    """As with `| head -1`: the reader of the output goes away before a word is said."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [BIN / "fer-train", "evaluate", trained / "model.pt", faces_zip, "--json", tmp_path / "scores.json"]
+    done = subprocess.run(list(map(str, words)), stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.stderr == ""
+    assert json.loads((tmp_path / "scores.json").read_text())["splits"]
 
 
 @pytest.mark.parametrize("lacking", ["one class", "one face"])

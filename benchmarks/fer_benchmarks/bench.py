@@ -122,14 +122,17 @@ def _add_run(row: dict[str, Any], setting: Setting, found: Timed, first: Timed, 
 
 
 def _figures(times: Times) -> dict[str, Any]:
-    """Percentiles with their intervals; p90_mlperf: by early stopping; curve: percentiles 0 to 100."""
+    """Percentiles with their intervals; p90_mlperf: by early stopping; curve: percentiles 0 to 100.
+
+    In ms and not rounded: a rounded end can lie on the wrong side of its percentile.
+    """
     return {
         **statistics.percentiles(times),
         "intervals": {name: list(ends) for name, ends in statistics.intervals(times).items()},
         "p90_mlperf": statistics.early_stopping(times, 0.9),
         "n": times.size,
         "seconds": float(times.sum() / 1e3),
-        "curve": [round(float(value), 6) for value in np.percentile(times, CURVE)],  # to the nanosecond
+        "curve": np.percentile(times, CURVE).tolist(),
     }
 
 

@@ -45,7 +45,7 @@ class Worker:
             raise FerError(f"{entrant.name} does not start: {command[0]}: {error.strerror}") from error
         try:
             self.ready = self._read("load_ms", "first_ms")
-        except BaseException:
+        except BaseException:  # Ctrl-C too must not leave the process behind
             self.close()
             raise
         self.start_ms = (time.perf_counter() - begun) * 1e3

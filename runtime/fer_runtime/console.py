@@ -46,7 +46,7 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
     except ImportError as error:
         _say(name, _missing(name, error, extra))
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # a fault of ours: one sentence even so, never a traceback that nobody asked for
         if os.environ.get("FER_EDGE_DEBUG"):
             raise
         _say(name, f"unexpected {type(error).__name__}: {error}; FER_EDGE_DEBUG=1 shows where, please report it")

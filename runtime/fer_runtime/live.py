@@ -26,6 +26,7 @@ PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 class Capture(Protocol):
     """As much of cv2.VideoCapture as is used of it, under its names."""
 
+    # OpenCV's names, and its manual explains them: hence what lint is told below.
     def isOpened(self) -> bool: ...  # noqa: D102, N802
     def grab(self) -> bool: ...  # noqa: D102
     def retrieve(self) -> tuple[bool, Any]: ...  # noqa: D102

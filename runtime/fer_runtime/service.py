@@ -73,7 +73,7 @@ def remove() -> None:
 @cli.command(epilog="Example: fer-service status")
 def status() -> None:
     """What systemd says of the service; exit code 3 when it does not run."""
-    done = subprocess.run([_systemctl_path(), "status", "--no-pager", "--lines=10", NAME], check=False)  # noqa: S603
+    done = subprocess.run([_systemctl_path(), "status", "--no-pager", "--lines=10", NAME], check=False)  # noqa: S603 - our own
     if done.returncode:
         raise GateError("the service does not run: see above, and fer-doctor")
 

@@ -79,7 +79,7 @@ class WebPage:
 class _Connection(H11Protocol):
     """uvicorn's HTTP connection, cut when nothing was asked for too long: it limits only the pause between requests."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._idle = False
         self.loop.call_later(PATIENCE / 2, self._check)
