@@ -50,6 +50,7 @@ BENCH_FILES := $(foreach size,nano small base,$(BENCH)/fer-$(size).onnx $(BENCH)
 PEERS := $(sort $(wildcard benchmarks/peers/.venv/*.json))
 
 bench: $(INSTALLED) $(BENCH_FILES)
+	@sleep 90  # until the load that the exports leave behind is past: fer-bench would warn of a busy machine
 	$(BIN)/fer-bench $(BENCH_FILES) $(PEERS:%=--peer %) --against cv2 --data $(DATA) --robust --pace 30 --duration 5 \
 		--json docs/bench.json --html $(BENCH)/bench.html --png docs/pareto.png
 	$(BIN)/python -m fer_benchmarks.publish docs/bench.json
