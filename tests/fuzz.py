@@ -51,7 +51,7 @@ class Models:
         if tried(self._file) != "answered":
             return
         classifier = Classifier(self._file)
-        with contextlib.suppress(FerError):
+        with contextlib.suppress(FerError):  # a refusal is a right answer
             answers = classifier(
                 np.full((1, classifier.manifest.channels, classifier.size, classifier.size), 7, np.uint8)
             )
@@ -133,7 +133,7 @@ class Requests:
         rng = random.Random(number)
         data = spoiled(rng.choice(self._good), rng)
         client = socket.create_connection(("127.0.0.1", self._port), timeout=10)
-        with client, contextlib.suppress(OSError):
+        with client, contextlib.suppress(OSError):  # it may hang up on nonsense
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
             answer = client.recv(65536)
@@ -158,11 +158,11 @@ class Addresses:
         rng = random.Random(number)
         seed = rng.choice([b"mqtt://user:pass@host:1883/a/b", b"mqtts://[::1]:8883/t", b"[::1]:8080", b"0.0.0.0:8080"])
         text = spoiled(seed, rng).decode("utf-8", "surrogateescape" if rng.random() < 0.5 else "replace")
-        with contextlib.suppress(FerError):
+        with contextlib.suppress(FerError):  # a refusal is a right answer
             parts = _parsed(text)
             assert parts.scheme in PORTS
             assert parts.hostname
-        with contextlib.suppress(FerError):
+        with contextlib.suppress(FerError):  # a refusal is a right answer
             assert 0 <= place(text)[1] < 2**16
 
 
@@ -188,7 +188,7 @@ class Broker:
         publish = b"\x30\x0a\x00\x03a/bhello"
         packets = [connack, connack + puback, connack + publish, b"\xd0\x00", b"\x90\x03\x00\x01\x00", b"\xe0\x00"]
         client, _ = self._server.accept()
-        with client, contextlib.suppress(OSError):
+        with client, contextlib.suppress(OSError):  # it may hang up on nonsense
             client.settimeout(5)
             client.recv(4096)
             client.sendall(spoiled(rng.choice(packets), rng))

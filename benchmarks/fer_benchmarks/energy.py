@@ -97,6 +97,7 @@ def _joules(folder: Path) -> float | None:
 
 def _watts() -> float | None:
     """Sum of current times voltage over the power chip's rails."""
+    # Not checked: a board whose program fails prints no readings, and then there is no figure.
     done = subprocess.run(["vcgencmd", "pmic_read_adc"], capture_output=True, text=True, check=False)  # noqa: S607 - a board's own program
     rails: dict[str, dict[str, float]] = {}
     for rail, kind, value in READING.findall(done.stdout):

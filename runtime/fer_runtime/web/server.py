@@ -70,7 +70,7 @@ class WebPage:
             feeding = asyncio.create_task(self._feed.run())
             await self._server.serve(sockets=[self._socket])
             feeding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # as was asked for a line above
                 await feeding
 
         asyncio.run(both())
