@@ -66,7 +66,7 @@ def test_ece_by_hand() -> None:
     assert ece(np.array([[1.0, 0.0]]), np.array([0])) == 0
 
 
-def test_votes_become_counts_and_majorities(tmp_path: Path) -> None:
+def test_votes_become_shares_and_majorities(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text(
         HEADER
         + "test/sad/a.png,1,3,0,0,0,0,0,0,0,0\n"  # happy
@@ -77,10 +77,10 @@ def test_votes_become_counts_and_majorities(tmp_path: Path) -> None:
     )
     votes = read(tmp_path / "v.csv", MOODS)
     names = [f"test/sad/{letter}.png" for letter in "abcdef"]
-    counts = votes.of(names)  # the model's classes first
-    assert counts.dtype == np.float32
-    assert counts[:, :3].tolist() == [[3, 1, 0], [2, 2, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
-    assert counts.sum(1).tolist() == [4, 4, 10, 10, 0, 0]
+    shares, voted = votes.distribution(names)
+    assert shares.dtype == np.float32
+    assert shares.tolist() == [[0.75, 0.25, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert voted.tolist() == [True, True, True, False, False, False]
     majority = votes.majority(names)
     assert majority[0] == MOODS.index("happy")
     assert (majority[1:] < 0).all()

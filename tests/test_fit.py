@@ -22,7 +22,7 @@ from fer_train.precision import autocast
 from fer_train.recipe import RECIPES
 from fer_train.run import outcome
 from fer_train.targets import Answers, labelled, taught
-from fer_train.voters import pooled, translated
+from fer_train.votes import read
 
 SHORT = ("--model", "nano", "--epochs", 2, "--device", "cpu")
 
@@ -117,45 +117,38 @@ def test_a_teacher_answers_the_view_that_its_pupil_sees(trained: Path, small_zip
 
 def test_views_without_a_teacher_never_come_again(small_zip: Path) -> None:
     faces = load(small_zip).split("train")
-    plain = Answers(labelled(faces, 3, RECIPES["nano"])[None])
+    plain = Answers(labelled(faces, 3, RECIPES["nano"], None)[None])
     seen = {plain.of(epoch, seed)[0].numpy().tobytes() for epoch in range(1, 9) for seed in range(3)}
     assert len(seen) == 24
 
 
-def test_votes_are_translated_into_what_labels_say() -> None:
-    counts = torch.tensor([[10.0, 0, 0, 0]] * 300 + [[0, 8, 0, 2]] * 200 + [[0, 0, 0, 0]])
-    labels = torch.tensor([0] * 300 + [2] * 140 + [1] * 60 + [2])  # who is called neutral is mostly labelled sad
-    people, voted = translated(counts, labels, 3)
-    assert voted.tolist() == [True] * 500 + [False]
-    assert torch.allclose(people.sum(1), voted.float())
-    assert torch.allclose(people[0], torch.tensor([1.0, 0.0, 0.0]), atol=0.02)
-    assert torch.allclose(people[499], torch.tensor([0.0, 0.3, 0.7]), atol=0.02)
+def test_votes_take_the_place_of_labels(small_zip: Path, tmp_path: Path) -> None:
+    faces = load(small_zip).split("train")
+    rows = f"path,neutral,happiness,sadness,contempt\n{faces.names[0]},1,3,0,6\n{faces.names[1]},0,0,0,9\n"
+    (tmp_path / "votes.csv").write_text(rows)
+    recipe = RECIPES["small"]
+    votes = read(tmp_path / "votes.csv", ("happy", "neutral", "sad"))
+    answers = labelled(faces, 3, recipe, votes)
+    low = recipe.label_smoothing / 3
+    expected = torch.tensor([0.75, 0.25, 0.0]) * (1 - recipe.label_smoothing) + low
+    assert torch.allclose(answers[0], expected)
+    assert torch.allclose(answers[1:], labelled(faces, 3, recipe, None)[1:])
 
 
-def test_votes_and_teachers_are_multiplied() -> None:
-    people = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6]])
-    said = torch.tensor([[[0.1, 0.9, 0.0], [0.6, 0.2, 0.2]]])
-    product = people**0.5 * said
-    assert torch.allclose(pooled(people, said, 0.5, 1.0), product / product.sum(2, keepdim=True), atol=1e-4)
-    assert torch.equal(pooled(people, said, 0.5, 1.0).argmax(2), torch.tensor([[1, 0]]))
-
-
-def test_fit_takes_votes_beside_a_teacher(command: Run, trained: Path, small_zip: Path, tmp_path: Path) -> None:
+def test_fit_takes_votes(command: Run, small_zip: Path, tmp_path: Path) -> None:
     names = load(small_zip).split("train").names
     rows = "".join(f"{name},{3 * ('sad' in name)},7,{9 * ('sad' in name)}\n" for name in names)
     (tmp_path / "votes.csv").write_text("path,neutral,happiness,sadness\n" + rows)
-    for name, more in (("alone", ()), ("taught", ("--teacher", trained / "model.pt"))):
-        out = tmp_path / name
-        done = command("fer-train", "fit", small_zip, *SHORT, *more, "--votes", tmp_path / "votes.csv", "--out", out)
-        assert done.returncode == 0, done.stderr
-        assert len(checkpoint.load(out / "model.pt").recipe["votes"]) == 64
+    done = command("fer-train", "fit", small_zip, *SHORT, "--votes", tmp_path / "votes.csv", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert len(checkpoint.load(tmp_path / "run/model.pt").recipe["votes"]) == 64
 
 
 def test_votes_for_other_images_end_in_a_sentence(command: Run, small_zip: Path, tmp_path: Path) -> None:
     (tmp_path / "votes.csv").write_text("path,neutral,happiness,sadness\nelsewhere/1.png,1,7,2\n")
     done = command("fer-train", "fit", small_zip, *SHORT, "--votes", tmp_path / "votes.csv", "--out", tmp_path / "run")
     assert done.returncode == 1
-    assert "the votes name none of the" in done.stderr
+    assert "the votes are for none of the" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 def tuned(source: checkpoint.Checkpoint, faces: Faces, how: Tuning, steps: list[int] | None = None) -> FerNet:
     recipe = RECIPES["nano"]
-    wanted = Answers(labelled(faces, 3, recipe)[None])
+    wanted = Answers(labelled(faces, 3, recipe, None)[None])
     count = [] if steps is None else steps
     return tune(source.network, source.ranges, faces, wanted, recipe, 0, CPU, lambda: count.append(1), how)
 
@@ -88,7 +88,7 @@ def test_what_is_learned_is_what_the_file_answers(
     assert len(steps) == 2 * 4
     assert not network.training
 
-    wanted = labelled(faces, 3, RECIPES["nano"])
+    wanted = labelled(faces, 3, RECIPES["nano"], None)
     before, after = (
         torch.nn.functional.cross_entropy(predict(rounding(n, source.ranges), faces, CPU), wanted)
         for n in (source.network, network)

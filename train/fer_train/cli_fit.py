@@ -38,10 +38,7 @@ FILE = click.Path(path_type=Path)
     help="Learn from this network's answers too; may be given several times, they are averaged.",
 )  # fmt: skip
 @click.option(
-    "--votes",
-    type=FILE,
-    metavar="CSV",
-    help="FER+ votes: learn what they say of a face, in the labels' terms, beside the labels.",
+    "--votes", type=FILE, metavar="CSV", help="FER+ votes: learn their shares instead of the labels, where there are."
 )
 @click.option(
     "--init", type=FILE, metavar="MODEL.pt", help="Start from this network; a new head where the classes are others."

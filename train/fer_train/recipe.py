@@ -37,12 +37,6 @@ class Recipe:
     # With --teacher: a face's target is this much the teachers' answer, the rest its label.
     teacher_share: float = 0.7
     teacher_views: int = 32  # views of each face that teachers answer and the pupil sees, in turn, an epoch each
-    # With --votes: powers of the votes' probabilities and the teachers' when both are multiplied, and what the product
-    # counts instead of `teacher_share`: the labels stand in it already. On PublicTest the pair (fer-base, votes) has
-    # its least log loss near these: 0.78, against 0.88 for either alone.
-    votes_power: float = 0.5
-    teacher_power: float = 0.8
-    voted_share: float = 0.85
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
     # At the end, answer each class as often as it is labelled (fer_train.calibrate.balance). It finds more of the rare
     # and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for nano and base).

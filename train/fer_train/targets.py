@@ -23,7 +23,6 @@ from fer_train.model import FerNet, folded, normalize
 from fer_train.precision import autocast
 from fer_train.recipe import Recipe
 from fer_train.run import Job
-from fer_train.voters import pooled, translated
 from fer_train.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -59,27 +58,14 @@ def answers(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group
 
     The teachers' answers, which take minutes, are kept in `folder` for the next run with the same ones.
     """
-    recipe, classes = job.recipe, len(job.classes)
-    found = labelled(faces, classes, recipe)[None]
-    if sources.votes is None:
-        said = _kept(faces, job, sources, folder, group, watcher) if sources.teachers else found
-        return Answers(torch.lerp(found, said, recipe.teacher_share))
-    counts = torch.from_numpy(sources.votes.of(faces.names))
-    people, voted = translated(counts, torch.from_numpy(faces.labels), classes)
-    said, both = found, people[None]
-    if sources.teachers:
-        said = _kept(faces, job, sources, folder, group, watcher)
-        both = pooled(people, said, recipe.votes_power, recipe.teacher_power)
-    return Answers(torch.lerp(found, torch.where(voted[:, None], both, said), recipe.voted_share))
-
-
-def _kept(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group, watcher: Watcher) -> Tensor:
-    """float32 [views, n, classes]: what `taught` gives, from `folder` where it was asked before."""
+    found = labelled(faces, len(job.classes), job.recipe, sources.votes)
+    if not sources.teachers:
+        return Answers(found[None])
     facts = json.dumps([job.fingerprint, job.teachers, job.recipe.teacher_views, asdict(job.recipe.augmentation)])
     kept = folder / f"taught-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
     said = group.agreed(_taught(faces, job, sources, kept, group, watcher) if group.first else None)
     assert said is not None
-    return said.float()
+    return Answers(torch.lerp(found, said.float(), job.recipe.teacher_share))
 
 
 def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, watcher: Watcher) -> Tensor:
@@ -95,9 +81,19 @@ def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, 
     return said
 
 
-def labelled(faces: Faces, classes: int, recipe: Recipe) -> Tensor:
-    """float32 [n, classes], rows sum to 1: the labels, smoothed."""
+def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") -> Tensor:
+    """float32 [n, classes], rows sum to 1: labels, or the shares of the votes where there are some, smoothed.
+
+    Raises FerError for votes of which none is for one of `faces`.
+    """
     hard = F.one_hot(torch.from_numpy(faces.labels), classes).float()
+    if votes is not None:
+        shares, voted = map(torch.from_numpy, votes.distribution(faces.names))
+        if not voted.any():
+            raise FerError(
+                f"the votes are for none of the {len(faces)} training images: expected paths like {faces.names[0]}"
+            )
+        hard = torch.where(voted[:, None], shares, hard)
     return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
 
 

@@ -27,9 +27,18 @@ class Votes:
     counts: NDArray[np.float32]
     classes: int
 
+    def distribution(self, names: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Share of the votes that each of the model's classes got, and which images have any.
+
+        Returns float32 [n, classes], rows summing to 1 (to 0 where there are no votes), and bool [n].
+        """
+        counts = self._of(names)[:, : self.classes]
+        total = counts.sum(1, keepdims=True)
+        return counts / np.maximum(total, 1), total[:, 0] > 0
+
     def majority(self, names: Sequence[str]) -> NDArray[np.int64]:
         """int64 [n]: the class with most votes, or a key of LEFT_OUT; votes for unknown classes count as well."""
-        counts = self.of(names)
+        counts = self._of(names)
         most = counts.max(1)
         winner: NDArray[np.int64] = counts.argmax(1)
         winner[winner >= self.classes] = -3
@@ -37,7 +46,7 @@ class Votes:
         winner[most == 0] = -1
         return winner
 
-    def of(self, names: Sequence[str]) -> NDArray[np.float32]:
+    def _of(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Counts of each image, float32 [n, columns]; 0 for one that is not listed."""
         nobody = np.zeros((1, self.counts.shape[1]), np.float32)
         rows = np.array([self.row.get(name, -1) for name in names], np.int64)
