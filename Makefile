@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	mkdir -p demo
 	$(BIN)/fer-export models/fer-small.pt --out demo/fer-small.onnx
 	$(BIN)/fer-export models/fer-small.pt --precision int8 --out demo/fer-small.int8.onnx
-	$(BIN)/python -m fer_benchmarks.clip demo/clip.mp4 --picture demo/frame.png
+	$(BIN)/python -m fer_benchmarks.demo_clip demo/clip.mp4 --picture demo/frame.png
 	$(BIN)/fer-run --source demo/clip.mp4 --model demo/fer-small.int8.onnx --headless --record demo/annotated.mkv --jsonl demo/faces.jsonl
 	$(BIN)/fer-run --source demo/frame.png --model demo/fer-small.int8.onnx --headless --record demo/annotated.png
 	-$(BIN)/fer-bench demo/fer-small.onnx demo/fer-small.int8.onnx --duration 2  # ends with 3 on a noisy machine
@@ -29,19 +29,19 @@ test-system: $(INSTALLED)
 # Memory, descriptors and threads over 200,000 frames, in about six minutes; exit code 3 when one grows.
 soak: $(INSTALLED)
 	mkdir -p build
-	$(BIN)/python tests/soak.py --json build/soak.json
+	PYTHONPATH=tests $(BIN)/python -m tools.soak --json build/soak.json
 
 # Our files on old and new versions of onnxruntime; DATA=fer2013.zip compares on its faces. Writes docs/export.md.
 test-compat: $(INSTALLED)
-	$(BIN)/python tests/compat.py $(DATA)
+	PYTHONPATH=tests $(BIN)/python -m tools.compat $(DATA)
 
 # The runtime on an emulated Raspberry Pi 4 and 5, Debian bookworm and trixie; needs root and an x86-64 Debian.
 test-pi: $(INSTALLED)
-	$(BIN)/python tests/pi.py
+	PYTHONPATH=tests $(BIN)/python -m tools.pi
 
 # Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
 fuzz: $(INSTALLED)
-	$(BIN)/python tests/fuzz.py --minutes $(or $(MINUTES),10)
+	PYTHONPATH=tests $(BIN)/python -m tools.fuzz --minutes $(or $(MINUTES),10)
 
 # The published figures anew, in README.md and docs: make bench DATA=fer2013.zip, on a machine with nothing else to do.
 # Peers take part where `python3 benchmarks/peers/install.py` has brought them.
@@ -53,7 +53,7 @@ bench: $(INSTALLED) $(BENCH_FILES)
 	@sleep 90  # until the load that the exports leave behind is past: fer-bench would warn of a busy machine
 	$(BIN)/fer-bench $(BENCH_FILES) $(PEERS:%=--peer %) --against cv2 --data $(DATA) --robust --pace 30 --duration 5 \
 		--json docs/bench.json --html $(BENCH)/bench.html --png docs/pareto.png
-	$(BIN)/python -m fer_benchmarks.publish docs/bench.json
+	$(BIN)/python -m fer_benchmarks.report.publish docs/bench.json
 
 $(BENCH)/%.int8.onnx: models/%.pt
 	mkdir -p $(BENCH)

@@ -12,8 +12,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in a process a core; read when torch is imported
 
 import fer_runtime  # noqa: F401 - before any onnxruntime: it switches the telemetry off
-from drawn import write_faces, zip_folder
-from needs import missing
+from helpers.drawn import write_faces, zip_folder
+from helpers.needs import missing
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -100,7 +100,7 @@ def exported(command: Run, trained: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The astronaut clip: two faces, 100 frames."""
-    from fer_benchmarks.clip import write
+    from fer_benchmarks.demo_clip import write
 
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     write(path)
@@ -110,7 +110,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The astronaut clip to and fro, for two minutes."""
-    from served import write_long
+    from helpers.served import write_long
 
     return write_long(tmp_path_factory.mktemp("long") / "long.mp4", 120)
 
@@ -118,7 +118,7 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with the code of `foreign`'s networks in it, as nets."""
-    from foreign import CODE
+    from helpers.foreign import CODE
 
     (tmp_path / "nets.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)

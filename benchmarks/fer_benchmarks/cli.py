@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_runtime.console import run
+from fer_runtime.cli.entry import run
 
 if TYPE_CHECKING:
-    from fer_benchmarks.scoring import Say
+    from fer_benchmarks.measure.scoring import Say
 
 FILE = click.Path(path_type=Path)
 
@@ -59,53 +59,55 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     interleaved in random order, so that a slow spell of the machine meets all alike. The first file runs twice: unless
     it comes out equal, the machine is too noisy to say, and the exit code is 3. Ratios are against the first file.
     """
-    from fer_benchmarks import earlier, entrants, page, plot, show, tables, verdict
+    from fer_benchmarks.classifiers import specs
+    from fer_benchmarks.report import html_page, plot, ranking, tables, terminal
+    from fer_benchmarks.report.baseline import compare, joined_report, read
     from fer_runtime.files import check_place, refuse_same, write_text
 
     outputs = [json_file, options["markdown"], options["html"], options["png"]]
     refuse_same(outputs, [*models, options["data"], options["baseline"], *options["peers"]])
     for place in filter(None, outputs):
         check_place(place)
-    baseline = earlier.read(options["baseline"]) if options["baseline"] else None
-    joined = [earlier.joined(path) for path in models if path.suffix == ".json"]
+    baseline = read(options["baseline"]) if options["baseline"] else None
+    joined = [joined_report(path) for path in models if path.suffix == ".json"]
     files = [path for path in models if path.suffix != ".json"]
     weighs = [name for name in ("max_ms", "min_accuracy", "png") if options[name] is not None]
     if weighs and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
         raise click.UsageError(f"--{weighs[0].replace('_', '-')} weighs accuracy against time: give --data too")
-    given = entrants.Given(
+    given = specs.Given(
         _names(options["labels"]), options["size"], options["colour"],
         _numbers("--mean", options["mean"]), _numbers("--std", options["std"]),
     )  # fmt: skip
-    taking_part = entrants.of_files(files, given, list(options["against"])) + [
-        entrants.of_peer(path) for path in options["peers"]
+    taking_part = specs.of_files(files, given, list(options["against"])) + [
+        specs.of_peer(path) for path in options["peers"]
     ]
     if taking_part:
         report = _measured(taking_part, options)
         report["command"] = _command(context)
     else:
-        report, joined = earlier.read(next(iter(models))), joined[1:]
+        report, joined = read(next(iter(models))), joined[1:]
     report["models"] += [row for other in joined for row in other["models"]]
     report["joined"] = report.get("joined", []) + [_where(other) for other in joined]
     least = options["min_accuracy"]
-    report["verdict"] = verdict.judge(report, options["max_ms"], None if least is None else least / 100)
-    changes = earlier.compare(report, baseline) if baseline else []
+    report["verdict"] = ranking.judge(report, options["max_ms"], None if least is None else least / 100)
+    changes = compare(report, baseline) if baseline else []
     report["baseline"] = [vars(change) for change in changes]
     if json_file:
         write_text(json_file, json.dumps(report, indent=1) + "\n")
     if options["markdown"]:
         write_text(options["markdown"], tables.markdown(report))
     if options["html"]:
-        page.write(options["html"], report)
+        html_page.write(options["html"], report)
     if options["png"]:
         plot.write(options["png"], report)
-    show.report(report)
+    terminal.report(report)
     return _exit_code(report)
 
 
 def _measured(taking_part: list[Any], options: dict[str, Any]) -> dict[str, Any]:
     """The report of what is measured now."""
-    from fer_benchmarks import accuracy, bench
-    from fer_benchmarks.latency import Setting
+    from fer_benchmarks.measure import accuracy, runner
+    from fer_benchmarks.measure.latency import Setting
 
     settings = [
         Setting(threads, batch, options["duration"], options["pace"])
@@ -118,7 +120,7 @@ def _measured(taking_part: list[Any], options: dict[str, Any]) -> dict[str, Any]
     for note in [note for entrant in taking_part for note in entrant.notes] + list(data.notes if data else ()):
         click.echo(f"note: {note}", err=True)
     with _progress() as say:
-        return bench.measure(bench.Wish(taking_part, settings, data, options["data"], options["robust"]), say)
+        return runner.measure(runner.Wish(taking_part, settings, data, options["data"], options["robust"]), say)
 
 
 def _exit_code(report: dict[str, Any]) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_benchmarks.protocol import Answer, serve
-from fer_runtime.contract import golden_faces
+from fer_runtime.model.manifest import golden_faces
 
 SIDE = 64
 
@@ -63,7 +63,7 @@ def tflite() -> Answer:
 
 def onnxruntime() -> Answer:
     """The same weights in onnxruntime, set up as our own session is."""
-    from fer_runtime.session import open_session
+    from fer_runtime.model.session import open_session
 
     session = open_session(Path(FILE).read_bytes(), THREADS)
     name = session.get_inputs()[0].name

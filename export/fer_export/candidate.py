@@ -6,16 +6,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from fer_export import budget, calibration, graph, half, parity, quantize, rounding
-from fer_export.budget import Int8, Search
-from fer_export.foreign import Source
-from fer_export.parity import Comparison
-from fer_runtime import contract
-from fer_runtime.contract import Golden, Manifest
-from fer_runtime.dataset import Faces, stratified
+from fer_export.graph import export, fp16
+from fer_export.loading.adopt import Source
+from fer_export.quantization import accuracy_budget, calibration, qdq, weight_rounding
+from fer_export.quantization.accuracy_budget import Int8, Search
+from fer_export.validation import parity
+from fer_export.validation.parity import Comparison
+from fer_runtime.data.dataset import Faces, stratified
+from fer_runtime.data.metrics import Scores, score
 from fer_runtime.errors import FerError
-from fer_runtime.metrics import Scores, score
-from fer_runtime.session import open_session
+from fer_runtime.model.manifest import INPUT, LOGITS, Golden, Manifest, golden_faces
+from fer_runtime.model.session import open_session
 from fer_train.ranges import RANGE_FACES
 
 GOLDEN_SEED = 48
@@ -55,8 +56,8 @@ class Candidate:
 
 def in_float(source: Source, core: onnx.ModelProto, manifest: Manifest, evidence: Evidence, judged: bool) -> Candidate:
     """The file in `manifest.precision`, "fp32" or "fp16". Raises ParityError where it is `judged` and differs."""
-    model = _assembled(half.with_half_weights(core) if manifest.precision == "fp16" else core, manifest)
-    file, pixels, expected = graph.finished(model, manifest), evidence.pixels, evidence.expected
+    model = _assembled(fp16.with_half_weights(core) if manifest.precision == "fp16" else core, manifest)
+    file, pixels, expected = export.finished(model, manifest), evidence.pixels, evidence.expected
     if judged:
         comparison = parity.prove(file, source.network, manifest, pixels, expected)
     else:
@@ -74,15 +75,15 @@ def in_int8(
     parts = _parts(source, core, manifest, evidence.calibrated_on)
 
     def file(model: onnx.ModelProto) -> bytes:
-        return graph.finished(_assembled(model, manifest), manifest)
+        return export.finished(_assembled(model, manifest), manifest)
 
     def answer(model: onnx.ModelProto) -> NDArray[np.float32]:
         return parity.answers(file(model), evidence.pixels, parity.SETTINGS[0])
 
     method, faces = next(iter(parts.ranges)), evidence.faces
-    search = None if faces is None else budget.search(parts, faces, evidence.expected, answer, max_drop)
+    search = None if faces is None else accuracy_budget.search(parts, faces, evidence.expected, answer, max_drop)
     model = search.kept.model if search else parts.model(method)
-    recipe = quantize.RECIPE | {
+    recipe = qdq.RECIPE | {
         "ranges": search.kept.calibration if search else method,
         "rounding": "compensated" if evidence.calibrated_on else "nearest",
         "fp32": list(search.kept.reverted) if search else [],
@@ -97,9 +98,9 @@ def _parts(source: Source, core: onnx.ModelProto, manifest: Manifest, calibrated
     if calibrated_on is None:
         if not source.ranges:
             raise FerError("the network carries no activation ranges: give --calibration DATA for int8")
-        return Int8(core, rounding.rounded(core, None), {"checkpoint": source.ranges}, manifest)
+        return Int8(core, weight_rounding.rounded(core, None), {"checkpoint": source.ranges}, manifest)
     few = stratified(calibrated_on, RANGE_FACES)
-    rounded = rounding.rounded(core, calibration.normalized(few.pixels, manifest))
+    rounded = weight_rounding.rounded(core, calibration.normalized(few.pixels, manifest))
     return Int8(core, rounded, calibration.ranges(core, few, manifest), manifest)
 
 
@@ -107,7 +108,7 @@ def _assembled(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     """A copy of `model` with camera bytes in and probabilities out."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    return graph.with_probabilities(graph.with_pixels(copy, manifest), manifest)
+    return export.with_probabilities(export.with_pixels(copy, manifest), manifest)
 
 
 def _described(
@@ -117,16 +118,16 @@ def _described(
     evidence: Evidence,
     search: Search | None = None,
 ) -> Candidate:
-    manifest = replace(manifest, golden=_golden(graph.finished(model, manifest), manifest))
+    manifest = replace(manifest, golden=_golden(export.finished(model, manifest), manifest))
     scores = None
     if evidence.labels is not None:
         scores = score(comparison.logits.argmax(1), evidence.labels, manifest.labels)
-    return Candidate(graph.finished(model, manifest), manifest, comparison, scores, search)
+    return Candidate(export.finished(model, manifest), manifest, comparison, scores, search)
 
 
 def _golden(file: bytes, manifest: Manifest) -> Golden:
     """What this file answers on generated inputs, so that a device without torch can check itself."""
-    faces = contract.golden_faces(GOLDEN_SEED, manifest.size, channels=manifest.channels)
-    logits = open_session(file).run([contract.LOGITS], {contract.INPUT: faces})[0]
+    faces = golden_faces(GOLDEN_SEED, manifest.size, channels=manifest.channels)
+    logits = open_session(file).run([LOGITS], {INPUT: faces})[0]
     rows = tuple(tuple(row) for row in np.round(logits.astype(np.float64), 4).tolist())
     return Golden(GOLDEN_SEED, rows, GOLDEN_TOLERANCE[manifest.precision])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fer_runtime.console import run
+from fer_runtime.cli.entry import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fer_runtime.contract import Manifest
-    from fer_runtime.dataset import Dataset, Faces
+    from fer_runtime.data.dataset import Dataset, Faces
+    from fer_runtime.model.manifest import Manifest
 
 FILE = click.Path(path_type=Path)
 SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
@@ -83,8 +83,8 @@ def cli(
     max(1, |logit|) (fp16: 2e-2), an int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
     from fer_export.convert import Wish, convert
-    from fer_export.given import Given
-    from fer_export.load import load
+    from fer_export.loading.load import load
+    from fer_export.loading.options import Given
     from fer_export.report import plain, show
     from fer_runtime.errors import GateError
     from fer_runtime.files import check_place, refuse_same, write_text, written_whole
@@ -143,7 +143,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
 
 def _read(path: Path, manifest: "Manifest") -> "Dataset":
     """The faces, in the network's size and colour. Raises FerError."""
-    from fer_runtime import dataset
+    from fer_runtime.data import dataset
 
     return dataset.load(path, manifest.size, colour=manifest.colour)
 
@@ -152,7 +152,7 @@ def _calibrated_on(calibration: "Dataset | None", labelled: "Dataset | None") ->
     """The faces to measure int8's ranges on: --calibration's training split, else the best it has, else --data's
     training split without the faces that stand in its other splits, else none.
     """
-    from fer_runtime.dataset import training_split
+    from fer_runtime.data.dataset import training_split
 
     if calibration is not None:
         return training_split(calibration) if "train" in calibration.splits else calibration.held_out()[1]

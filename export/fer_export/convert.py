@@ -9,14 +9,16 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from fer_export import advice, candidate, graph, parity, speed
+from fer_export import candidate
 from fer_export.candidate import Candidate, Evidence
-from fer_export.foreign import Source
-from fer_export.speed import SpeedError, Timing
-from fer_runtime.contract import Manifest
-from fer_runtime.dataset import Faces
+from fer_export.graph import export
+from fer_export.loading.adopt import Source
+from fer_export.validation import int8_advice, parity, speedup
+from fer_export.validation.speedup import SpeedError, Timing
+from fer_runtime.data.dataset import Faces
+from fer_runtime.data.metrics import Scores, score
 from fer_runtime.errors import FerError, GateError
-from fer_runtime.metrics import Scores, score
+from fer_runtime.model.manifest import Manifest
 
 MIN_SPEEDUP = 1.1
 
@@ -71,7 +73,7 @@ def convert(
     if wish.precision == "auto" and faces is None:
         raise FerError("--precision auto compares accuracies: give the labelled faces with --data DATA")
     say("exporting")
-    core = graph.core(source)
+    core = export.core(source)
     manifest = _with_facts(source, core)
     pixels = parity.generated_faces(manifest.size, manifest.channels) if faces is None else faces.pixels
     expected = parity.reference(source.network, manifest, pixels)
@@ -94,7 +96,7 @@ def convert(
     timings: dict[str, Timing] = {}
     if len(candidates) > 1:
         say("timing")
-        timings = speed.race({name: each.file for name, each in candidates.items()}, pixels[:1], wish.threads)
+        timings = speedup.race({name: each.file for name, each in candidates.items()}, pixels[:1], wish.threads)
     chosen, why = _chosen(wish, candidates, timings)
     scores = None if faces is None else score(expected.argmax(1), faces.labels, manifest.labels)
     return Exported(chosen, candidates, timings, expected, scores, (*notes, *why))
@@ -107,7 +109,7 @@ def _with_facts(source: Source, core: onnx.ModelProto) -> Manifest:
     return replace(
         manifest,
         checkpoint=source.digest,
-        macs=manifest.macs or graph.macs(core),
+        macs=manifest.macs or export.macs(core),
         versions=manifest.versions | versions,
     )
 
@@ -118,11 +120,11 @@ def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Tim
         return "fp32" if wish.precision == "auto" else wish.precision, []
     needed = MIN_SPEEDUP if wish.min_speedup is None else wish.min_speedup  # 0 takes any
     ratio = timings["int8"].ratio
-    notes = [advice.RASPBERRY_PI]
+    notes = [int8_advice.RASPBERRY_PI]
     if ratio >= needed:
         return "int8", [f"int8 is {ratio:.2f} times as fast as fp32 on this CPU", *notes]
     int8 = candidates["int8"]
-    short = SpeedError(ratio, needed, advice.why_slow(int8.manifest, int8.file))
+    short = SpeedError(ratio, needed, int8_advice.why_slow(int8.manifest, int8.file))
     if wish.precision == "auto":
         return "fp32", [f"{short}; fp32 is kept", *notes]
     if wish.min_speedup is not None:

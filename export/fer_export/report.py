@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from fer_export import parity, speed
-from fer_export.budget import Search
 from fer_export.candidate import Candidate
 from fer_export.convert import Exported, Wish
-from fer_runtime import machine
+from fer_export.quantization.accuracy_budget import Search
+from fer_export.validation import parity, speedup
+from fer_runtime.system import host
 
 
 def plain(exported: Exported, wish: Wish, compared_on: str, checkpoint_bytes: int) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def plain(exported: Exported, wish: Wish, compared_on: str, checkpoint_bytes: in
         "files": files,
         "limits": {"max_drop": wish.max_drop, "agreement": parity.AGREEMENT, "min_speedup": wish.min_speedup},
         "int8_search": _search(exported.candidates["int8"].search) if "int8" in exported.candidates else None,
-        "conditions": machine.describe() | {"threads": wish.threads, "batch": 1} if exported.timings else None,
-        "int8_peak_share": _rounded(speed.peak_share(exported.timings, manifest.macs)),
+        "conditions": host.describe() | {"threads": wish.threads, "batch": 1} if exported.timings else None,
+        "int8_peak_share": _rounded(speedup.peak_share(exported.timings, manifest.macs)),
         "notes": list(exported.notes),
     }
 

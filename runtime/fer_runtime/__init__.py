@@ -20,8 +20,8 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 if TYPE_CHECKING:
-    from fer_runtime.loop import Loop
-    from fer_runtime.session import Classifier
+    from fer_runtime.model.session import Classifier
+    from fer_runtime.pipeline.loop import Loop
 
 __all__ = ["Classifier", "Loop"]
 
@@ -29,11 +29,11 @@ __all__ = ["Classifier", "Loop"]
 def __getattr__(name: str) -> Any:
     """Load the public classes at their first use, so that `fer-run --help` imports neither cv2 nor onnxruntime."""
     if name == "Classifier":
-        from fer_runtime.session import Classifier
+        from fer_runtime.model.session import Classifier
 
         return Classifier
     if name == "Loop":
-        from fer_runtime.loop import Loop
+        from fer_runtime.pipeline.loop import Loop
 
         return Loop
     raise AttributeError(f"module 'fer_runtime' has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """For torchrun: `torchrun --nproc-per-node 2 -m fer_train fit ...`."""
 
-from fer_train.cli import main
+from fer_train.cli.main import main
 
 main()

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from fer_runtime.contract import Manifest, from_dict
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256, written_whole
+from fer_runtime.model.manifest import Manifest, from_dict
 from fer_train.model import Architecture, FerNet, Stage
 
 FORMAT = "fer-edge checkpoint 1"

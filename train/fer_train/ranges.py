@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fer_runtime.dataset import Faces, stratified
+from fer_runtime.data.dataset import Faces, stratified
 from fer_train.checkpoint import Ranges
 from fer_train.model import FerNet, folded, normalize, sites
 
@@ -45,7 +45,7 @@ def rounding_error(values: NDArray[np.float32], low: float, high: float) -> floa
 def activation_ranges(network: FerNet, faces: Faces) -> Ranges:
     """The range of every site of the folded network over stratified `faces`, by the first of METHODS.
 
-    With compensated roundings (fer_export.rounding) its int8 files agree more often with fp32 than those of minmax, on
+    With compensated roundings (GPTQ) its int8 files agree more often with fp32 than those of minmax, on
     PublicTest: nano 98.3 instead of 97.8 %, small 99.3 instead of 98.9 %, base 98.6 instead of 98.5 %.
     """
     observed = folded(network)

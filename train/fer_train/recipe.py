@@ -38,7 +38,7 @@ class Recipe:
     teacher_share: float = 0.7
     teacher_views: int = 32  # views of each face that teachers answer and the pupil sees, in turn, an epoch each
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
-    # At the end, answer each class as often as it is labelled (fer_train.calibrate.balance). It finds more of the rare
+    # At the end, answer each class as often as it is labelled (training.calibration). It finds more of the rare
     # and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for nano and base).
     balanced: bool = False
     augmentation: Augmentation = Augmentation()

@@ -1,0 +1,1 @@
+"""The models under test, each in a process of its own."""

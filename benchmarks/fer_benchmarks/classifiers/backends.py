@@ -1,0 +1,151 @@
+"""What turns face crops into probabilities: a file of our contract, any plain ONNX classifier, or either in OpenCV."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from fer_benchmarks.protocol import Answer
+from fer_runtime.errors import FerError
+from fer_runtime.model.manifest import PROBABILITIES
+from fer_runtime.model.preprocessing import to_face
+from fer_runtime.model.session import Classifier, open_file
+
+Tensor = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What a foreign ONNX classifier expects: labels in the order of its outputs; size, colour: of its faces;
+    mean, std: of pixels of 0..255, one value or one a channel; channels_last: [n, h, w, c]; uint8: takes raw bytes.
+    """
+
+    labels: tuple[str, ...]
+    size: int
+    colour: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels_last: bool
+    uint8: bool
+
+    def tensor(self, faces: NDArray[np.uint8]) -> Tensor:
+        """faces: uint8 [n, channels, size, size] -> what the file takes."""
+        ordered = faces.transpose(0, 2, 3, 1) if self.channels_last else faces
+        if self.uint8:
+            return np.ascontiguousarray(ordered)
+        shape = (-1,) if self.channels_last else (-1, 1, 1)
+        mean, std = (np.array(values, np.float32).reshape(shape) for values in (self.mean, self.std))
+        normalized: NDArray[np.float32] = (ordered.astype(np.float32) - mean) / std
+        return normalized
+
+
+def of_contract(file: Path, threads: int) -> Answer:
+    """The runtime's own classifier. Raises FerError."""
+    classifier = Classifier(file, threads)
+    prepare = _preparing(classifier.size, classifier.manifest.colour)
+    return lambda crops: classifier(prepare(crops))
+
+
+def of_plain(file: Path, threads: int, plain: Plain) -> Answer:
+    """Any ONNX classifier in onnxruntime, set up as ours are. Raises FerError."""
+    session = open_file(file, threads)
+    given = session.get_inputs()[0]
+    prepare = _preparing(plain.size, plain.colour)
+    name = _output(session, plain, file)
+
+    def run(tensor: Tensor) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = session.run([name], {given.name: tensor})[0]
+        return found
+
+    batched = run if not isinstance(given.shape[0], int) else _one_by_one(run)
+    answer = _as_probabilities(batched, plain.tensor(prepare(_grey())))
+    return lambda crops: answer(plain.tensor(prepare(crops)))
+
+
+def of_cv2(file: Path, threads: int, plain: Plain | None) -> Answer:
+    """The same file in OpenCV's own engine. plain: None for a file of our contract. Raises FerError where it fails."""
+    cv2.setNumThreads(threads)
+    if plain is None:
+        manifest = Classifier(file).manifest
+        size, colour, output = manifest.size, manifest.colour, PROBABILITIES
+    else:
+        size, colour, output = plain.size, plain.colour, ""
+    prepare = _preparing(size, colour)
+    try:
+        net = cv2.dnn.readNetFromONNX(str(file))
+
+        def run(tensor: Tensor) -> NDArray[np.float32]:
+            net.setInput(tensor)
+            return np.asarray(net.forward(output) if output else net.forward(), np.float32)
+
+        if plain is None:
+            run(prepare(_grey()))
+            return lambda crops: run(prepare(crops))
+        answer = _as_probabilities(run, plain.tensor(prepare(_grey())))
+    except cv2.error as error:
+        reason = str(error).replace("\n", " ").split("error: ")[-1]
+        raise FerError(f"OpenCV {cv2.__version__} cannot run {file.name}: {reason[:160]}") from error
+    return lambda crops: answer(plain.tensor(prepare(crops)))
+
+
+def of_peak(file: Path, threads: int) -> Answer:
+    """The one large convolution: what this machine does at its best; the crops are not looked at."""
+    session = open_file(file, threads)
+    given = session.get_inputs()[0]
+    kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
+    feed = {given.name: np.random.RandomState(0).randint(0, 256, given.shape).astype(kind)}
+    return lambda _: session.run(["y"], feed)[0]
+
+
+def _preparing(size: int, colour: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """The runtime's preprocessing of crops: uint8 [n, h, w] or [n, h, w, 3] BGR -> [n, channels, size, size]."""
+
+    def prepare(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if len(crops) == 1:
+            return to_face(crops[0], size, colour)[None]
+        return np.stack([to_face(crop, size, colour) for crop in crops])
+
+    return prepare
+
+
+def _grey() -> NDArray[np.uint8]:
+    return np.full((1, 48, 48), 128, np.uint8)
+
+
+def _output(session: ort.InferenceSession, plain: Plain, file: Path) -> str:
+    """The output with a number a label; of several the last, which is softmax where there is one. Raises FerError."""
+    classes = [output.name for output in session.get_outputs() if _classes(output.shape) in (len(plain.labels), None)]
+    if not classes:
+        found = ", ".join(f"{output.name} {output.shape}" for output in session.get_outputs())
+        raise FerError(f"{file} has no output of {len(plain.labels)} classes ({found}): give --labels to match")
+    return str(classes[-1])
+
+
+def _classes(shape: Sequence[int | str | None]) -> int | None:
+    return shape[-1] if shape and isinstance(shape[-1], int) else None
+
+
+def _one_by_one(run: Callable[[Tensor], NDArray[np.float32]]) -> Callable[[Tensor], NDArray[np.float32]]:
+    """For a file that takes one face at a time."""
+    return lambda tensor: run(tensor) if len(tensor) == 1 else np.concatenate([run(one[None]) for one in tensor])
+
+
+def _as_probabilities(
+    run: Callable[[Tensor], NDArray[np.float32]], sample: Tensor
+) -> Callable[[Tensor], NDArray[np.float32]]:
+    """`run` itself where its answers are probabilities already, else their softmax."""
+    found = run(sample)
+    if found.min() >= 0 and np.allclose(found.sum(-1), 1, atol=1e-3):
+        return run
+
+    def softmax(tensor: Tensor) -> NDArray[np.float32]:
+        logits = run(tensor)
+        grown: NDArray[np.float32] = np.exp(logits - logits.max(1, keepdims=True))
+        shares: NDArray[np.float32] = grown / grown.sum(1, keepdims=True)
+        return shares
+
+    return softmax

@@ -1,0 +1,1 @@
+"""Latency, accuracy, robustness and energy, and how sure they are."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the whole loop: camera, throughput, detection, accuracy."""

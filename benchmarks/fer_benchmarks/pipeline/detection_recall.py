@@ -1,0 +1,74 @@
+"""Faces found in labelled photographs, and found where none is, through the whole loop."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_runtime.errors import FerError
+from fer_runtime.faces.tracking import overlap
+from fer_runtime.model.preprocessing import Box
+from fer_runtime.model.session import Classifier
+from fer_runtime.pipeline.loop import Loop
+from fer_runtime.sources.files import open_source
+
+SAME = 0.4  # least overlap (intersection over union) of a found face with a labelled one, unless its centre lies inside
+
+
+@dataclass(frozen=True)
+class Found:
+    """faces: labelled ones; found: how many of them were; false_alarms: found faces that are not labelled."""
+
+    photos: int
+    faces: int
+    found: int
+    false_alarms: int
+    missed: tuple[str, ...]
+
+
+def measure(folder: Path, classifier: Classifier) -> Found:
+    """Look at the photographs that a folder's `boxes.csv` names: image,x,y,w,h in pixels, a row a face.
+
+    A photograph without a face has a row without numbers; those that are not named are passed over. Raises FerError.
+    """
+    labelled = _boxes(folder / "boxes.csv")
+    everything = Loop(open_source(str(folder)), classifier)
+    results = [result for _, result in everything if result.name in labelled]
+    absent = labelled.keys() - {result.name for result in results}
+    if absent:
+        raise FerError(f"{folder / 'boxes.csv'} has boxes of {min(absent)}, which cannot be read there")
+    matched = {result.name: match([f.box for f in result.faces], labelled[result.name]) for result in results}
+    missed = [f"{name} {box}" for name, boxes in labelled.items() for box in boxes if box not in matched[name]]
+    faces = sum(map(len, labelled.values()))
+    seen = sum(len(result.faces) for result in results)
+    return Found(len(results), faces, faces - len(missed), seen - (faces - len(missed)), tuple(missed))
+
+
+def match(found: list[Box], labelled: list[Box]) -> list[Box]:
+    """The labelled boxes that were found: each found one counts for one of them, those that overlap most first."""
+    pairs = sorted(((overlap(f, b), i, j) for i, f in enumerate(found) for j, b in enumerate(labelled)), reverse=True)
+    taken: dict[int, int] = {}
+    for share, i, j in pairs:
+        if (share >= SAME or centre_inside(found[i], labelled[j])) and i not in taken and j not in taken.values():
+            taken[i] = j
+    return [labelled[j] for j in sorted(taken.values())]
+
+
+def centre_inside(box: Box, other: Box) -> bool:
+    """Whether the centre of `box` lies in `other`."""
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    return other[0] <= x <= other[0] + other[2] and other[1] <= y <= other[1] + other[3]
+
+
+def _boxes(path: Path) -> dict[str, list[Box]]:
+    """By image. Raises FerError."""
+    boxes: dict[str, list[Box]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                of_image = boxes.setdefault(row["image"], [])
+                if any(row[name] for name in "xywh"):
+                    x, y, width, height = (float(row[name]) for name in "xywh")
+                    of_image.append((x, y, width, height))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise FerError(f"{path} cannot be read as boxes ({error}): expected the columns image,x,y,w,h") from error
+    return boxes

@@ -1,0 +1,1 @@
+"""The ONNX graph: exported, named, and stored in half precision."""

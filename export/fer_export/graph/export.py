@@ -1,0 +1,158 @@
+"""torch -> ONNX: one self-describing file, uint8 pixels in, logits and probabilities out."""
+
+import math
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from fer_export.graph import naming
+from fer_export.loading.adopt import Source
+from fer_export.torch_silence import quiet
+from fer_runtime.errors import FerError
+from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIES, Manifest
+from fer_train.model import FerNet, folded
+
+OPSET = 18  # with IR 9: loads in onnxruntime 1.19 and later; opset 22 is slower or refused on year-old ones
+IR = 9
+NORMALIZED = naming.NORMALIZED
+Numbers = float | tuple[float, ...]
+
+
+def core(source: Source) -> onnx.ModelProto:
+    """The network as ONNX, batch norms folded: float `normalized` [batch, c, h, w] -> `logits` [batch, classes].
+
+    The output of every module of our networks (fer_train.model.sites), and of others' where torch's exporter tells, is
+    a tensor of the module's name. `source.network` is left as it was. Raises FerError for what cannot be exported.
+    """
+    manifest, network = source.manifest, source.network
+    exported = source.program or (folded(network) if isinstance(network, FerNet) else network)
+    example = torch.zeros(2, manifest.channels, manifest.size, manifest.size)
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                exported,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                verbose=False,
+                input_names=[naming.EXPORTED_INPUT],
+                output_names=[naming.EXPORTED_OUTPUT],
+                dynamic_shapes=None if source.program else ({0: torch.export.Dim("batch")},),
+                external_data=False,
+            )
+    except Exception as error:  # the exporter raises almost anything
+        raise FerError(
+            f"torch's exporter cannot take the network ({_root(error)}): its forward must be traceable by "
+            "torch.export, for any batch"
+        ) from error
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    if other := sorted(
+        {node.domain or node.op_type for node in model.graph.node if node.domain} | {f.name for f in model.functions}
+    ):
+        raise FerError(f"the network needs operators beyond standard ONNX: {', '.join(other)}")
+    naming.name_tensors(model.graph)
+    naming.strip(model)
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    return model
+
+
+def _root(error: BaseException) -> str:
+    """What the exporter stumbled over, in one line: its own errors are pages of advice about the one that matters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+
+
+def macs(model: onnx.ModelProto) -> int:
+    """Multiply-adds of one face in convolutions and matrix products, counted from shapes."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.input, *inferred.value_info, *inferred.output]
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+    shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    total = 0
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or not {*node.input[:2], node.output[0]} <= shapes.keys():
+            continue
+        left, right = (shapes[name] for name in node.input[:2])
+        terms = math.prod(right[1:]) if node.op_type == "Conv" else left[-1]
+        total += math.prod(shapes[node.output[0]][1:]) * terms
+    return total
+
+
+def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """`model` with uint8 `faces` in: DequantizeLinear with scale 1/std and zero point mean is (pixel - mean) / std.
+
+    A mean that is not whole, or one of each channel, takes arithmetic instead.
+
+    In an int8 model, whose first node quantizes `normalized` with just these values, the pixels take that node's place.
+    """
+    graph = model.graph
+    shape: list[str | int | None] = ["batch", manifest.channels, manifest.size, manifest.size]
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
+    mean, std = manifest.mean, manifest.std
+    if isinstance(mean, tuple) or isinstance(std, tuple) or mean != int(mean):
+        return _with_arithmetic(model, mean, std)
+    quantize = next(
+        (node for node in graph.node if node.input[0] == NORMALIZED and node.op_type == "QuantizeLinear"), None
+    )
+    if quantize is not None:
+        first = next(node for node in graph.node if node.input[0] == quantize.output[0])
+        graph.node.remove(quantize)
+        scale, zero = first.input[1], first.input[2]
+        for name in (scale, zero):
+            graph.initializer.remove(next(i for i in graph.initializer if i.name == name))
+        first.input[0] = INPUT
+    else:
+        scale, zero = "faces_scale", "faces_zero_point"
+        first = helper.make_node("DequantizeLinear", [INPUT, scale, zero], [NORMALIZED], name="normalize")
+        graph.node.insert(0, first)
+    graph.initializer.append(numpy_helper.from_array(np.array(1 / std, np.float32), scale))
+    graph.initializer.append(numpy_helper.from_array(np.array(mean, np.uint8), zero))
+    return model
+
+
+def _with_arithmetic(model: onnx.ModelProto, mean: Numbers, std: Numbers) -> onnx.ModelProto:
+    """Cast, Sub and Mul: a zero point is one whole number, and rounding the mean would break parity."""
+    graph = model.graph
+    for name, value in (("faces_mean", np.atleast_1d(mean)), ("faces_scale", 1 / np.atleast_1d(std))):
+        graph.initializer.append(numpy_helper.from_array(value.reshape(1, -1, 1, 1).astype(np.float32), name))
+    nodes = [
+        helper.make_node("Cast", [INPUT], ["faces_float"], name="cast", to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["faces_float", "faces_mean"], ["faces_centred"], name="centre"),
+        helper.make_node("Mul", ["faces_centred", "faces_scale"], [NORMALIZED], name="normalize"),
+    ]
+    for index, node in enumerate(nodes):
+        graph.node.insert(index, node)
+    return model
+
+
+def with_probabilities(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """`model` with a second output: probabilities = softmax(logits / temperature)."""
+    graph = model.graph
+    temperature = numpy_helper.from_array(np.array(manifest.temperature, np.float32), "temperature")
+    graph.initializer.append(temperature)
+    graph.node.append(helper.make_node("Div", [LOGITS, "temperature"], ["tempered"], name="temper"))
+    graph.node.append(helper.make_node("Softmax", ["tempered"], [PROBABILITIES], name="softmax", axis=1))
+    shape: list[str | int | None] = ["batch", len(manifest.labels)]
+    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
+    return model
+
+
+def finished(model: onnx.ModelProto, manifest: Manifest) -> bytes:
+    """The file's bytes: versions set, manifest inside, checked."""
+    done = onnx.ModelProto()
+    done.CopyFrom(model)
+    done.ir_version = IR
+    del done.opset_import[:]
+    done.opset_import.append(helper.make_opsetid("", OPSET))
+    done.producer_name, done.producer_version = "fer-edge", ""
+    done.graph.name = "fer"
+    del done.graph.value_info[:]
+    del done.metadata_props[:]
+    done.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    onnx.checker.check_model(onnx.shape_inference.infer_shapes(done, strict_mode=True), full_check=True)
+    return bytes(done.SerializeToString(deterministic=True))

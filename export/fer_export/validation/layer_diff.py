@@ -1,0 +1,64 @@
+"""Where a file first goes another way than the network: layer by layer, for one face."""
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from fer_export.graph.export import NORMALIZED
+from fer_export.quantization.calibration import normalized
+from fer_runtime.model.manifest import INPUT, LOGITS, Manifest
+from fer_runtime.model.session import open_session
+
+
+def first_difference(file: bytes, network: nn.Module, manifest: Manifest, face: NDArray[np.uint8], bound: float) -> str:
+    """The first tensor of the file, in the order it runs, whose values for `face` differ from those of the module
+    of that name in PyTorch; empty when no tensor that both have does.
+    """
+    modules = dict(network.named_modules())
+    model = onnx.load_from_string(file)
+    made = [output for node in model.graph.node for output in node.output]
+    names: list[str] = [name for name in made if name in (NORMALIZED, LOGITS) or name in modules]
+    present = {output.name for output in model.graph.output}
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in present
+    )
+    wanted = _module_outputs(network, manifest, face, names)
+    tapped = open_session(bytes(model.SerializeToString()), optimized=False)
+    for name, found in zip(names, tapped.run(names, {INPUT: face[None]}), strict=True):
+        expected = wanted.get(name)
+        if expected is None:
+            continue
+        scale = np.maximum(1, np.abs(expected))
+        if found.shape != expected.shape or not (np.abs(found - expected) / scale).max() <= bound:
+            return str(name)
+    return ""
+
+
+def _module_outputs(
+    network: nn.Module, manifest: Manifest, face: NDArray[np.uint8], names: list[str]
+) -> dict[str, NDArray[np.float32]]:
+    """What PyTorch's modules of these names give for one face uint8 [c, h, w], and its normalized pixels."""
+    inputs = normalized(face[None], manifest)
+    seen: dict[str, NDArray[np.float32]] = {NORMALIZED: inputs}
+    modules = dict(network.named_modules())
+    handles: list[RemovableHandle] = []
+
+    def watch(name: str) -> None:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor):
+                seen[name] = output.detach().numpy().copy()
+
+        handles.append(modules[name].register_forward_hook(hook))
+
+    for name in names:
+        if name in modules:
+            watch(name)
+    with torch.no_grad():
+        seen[LOGITS] = network(torch.from_numpy(inputs)).numpy()
+    for handle in handles:
+        handle.remove()
+    return seen

@@ -1,0 +1,1 @@
+"""fer-verify: a written file checked again."""

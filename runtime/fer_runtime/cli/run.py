@@ -1,0 +1,162 @@
+"""fer-run: expressions of the faces in a camera, stream, video or folder of pictures."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fer_runtime.cli.entry import run
+
+if TYPE_CHECKING:
+    from fer_runtime.outputs.jsonl import Output
+    from fer_runtime.pipeline.loop import Loop
+    from fer_runtime.system.profiler import Profile
+
+PRIVACY = (
+    "fer-run: it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
+    "where it may be used: docs/privacy.md"
+)
+
+
+def _size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Width and height of 640x480. Raises a usage error for anything else."""
+    if value is None:
+        return None
+    width, cross, height = value.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and 16 <= min(int(width), int(height)) < 10_000):
+        raise click.BadParameter(f"{value!r} is not width and height in pixels, such as 640x480", context, option)
+    return int(width), int(height)
+
+
+@click.command(epilog="Example: fer-run --source holiday.mp4 --headless --record faces.mkv --jsonl faces.jsonl")
+@click.option(
+    "--source",
+    default="0",
+    show_default=True,
+    metavar="0|FILE|URL|FOLDER",
+    help="Camera number, `picamera`, video or picture, rtsp/http address, or folder of pictures.",
+)
+@click.option("--size", callback=_size, metavar="WxH", help="Frames to ask a camera for, such as 1280x720.")
+@click.option("--fps", type=click.FloatRange(1, 1000), metavar="N", help="Frames a second to ask a camera for.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]",
+)
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A YuNet file, in place of the built-in detector.",
+)
+@click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
+@click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
+)
+@click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable wherever pictures are shown.")
+@click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")
+@click.option(
+    "--mqtt", metavar="URL", help="Send results to a broker: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]."
+)
+@click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
+@click.option(
+    "--max-fps",
+    type=click.FloatRange(0.1, 1000),
+    metavar="N",
+    help="Answer at most N frames a second; pass over others.",
+)
+@click.option("--realtime", is_flag=True, help="Play a video file at its own pace; pass over frames that are late.")
+@click.option(
+    "--profile", "profiled", type=click.Path(path_type=Path), metavar="FILE",
+    help="At the end, tell how long each stage took; the same as JSON in FILE.",
+)  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of each network.")
+@click.version_option(package_name="fer-edge")
+def cli(
+    source: str,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    model: Path | None,
+    detector: Path | None,
+    headless: bool,
+    jsonl: str | None,
+    record: Path | None,
+    blur: bool,
+    web: str | None,
+    mqtt: str | None,
+    max_frames: int | None,
+    max_fps: float | None,
+    realtime: bool,
+    profiled: Path | None,
+    threads: int,
+) -> None:
+    """Name the expressions of faces in live video.
+
+    Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
+    stream only the newest frame is looked at, so answers are never behind. Frames are stored only by --record.
+    """
+    import cv2
+
+    from fer_runtime.faces.anonymize import Blur
+    from fer_runtime.faces.detection import RetinaFace, YuNet
+    from fer_runtime.files import check_place, refuse_same, write_text
+    from fer_runtime.model.session import Classifier
+    from fer_runtime.outputs.factory import Wanted, open_outputs
+    from fer_runtime.pipeline.loop import Loop
+    from fer_runtime.sources.files import is_camera, open_source
+    from fer_runtime.system.profiler import Profile
+
+    refuse_same([jsonl if jsonl != "-" else None, record, profiled], [source, model, detector])
+    if profiled:
+        check_place(profiled)
+    cv2.setNumThreads(threads)  # else it shrinks large frames on all cores, and its threads spin in between
+    profile = Profile()
+    classifier = Classifier(model, threads)
+    whole, nearby = (
+        (YuNet(detector), YuNet.nearby(detector))
+        if detector
+        else (RetinaFace(threads=threads), RetinaFace.nearby(threads))
+    )
+    frames = open_source(source, realtime, profile, size, fps)
+    loop = Loop(frames, classifier, whole, nearby, max_fps, profile, Blur(threads) if blur else None)
+    click.echo(PRIVACY, err=True)
+    with ExitStack() as closing:
+        wanted = Wanted(headless, is_camera(source), jsonl, record, web, mqtt)
+        outputs = open_outputs(wanted, frames, classifier.labels, closing)
+        try:
+            _drive(loop, outputs, max_frames, profile)
+        finally:
+            if profiled:
+                click.echo(profile.table(), err=True)
+                write_text(profiled, profile.to_json())
+    for note in frames.notes:
+        click.echo(f"fer-run: {note}", err=True)
+
+
+def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profile: "Profile") -> None:
+    """Feed every output until the source ends, an output asks to stop, or `max_frames` are done; then sum up."""
+    from fer_runtime.outputs.window import Window
+
+    shown = next((output for output in outputs if isinstance(output, Window)), None)
+    if shown:
+        loop.waiting = shown.waiting
+    answered = found = 0
+    for frame, result in loop:
+        with profile.stage("output"):
+            going = [output.write(frame.image, result) for output in outputs]
+        answered += 1
+        found += len(result.faces)
+        if not all(going) or answered == max_frames:
+            break
+    click.echo(f"fer-run: {answered} frames, {found} faces", err=True)
+
+
+def main() -> None:
+    """Entry point of fer-run."""
+    run(cli, "web,mqtt")

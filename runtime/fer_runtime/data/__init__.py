@@ -1,0 +1,1 @@
+"""Labelled faces: how a dataset is laid out, read, split and scored."""

@@ -1,0 +1,221 @@
+"""Labelled faces out of an ImageFolder, plain or zipped, in their splits; the one reader that every stage uses."""
+
+import hashlib
+import lzma
+import math
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.data.index import SPLITS, Entry, Split, opened
+from fer_runtime.errors import FerError
+from fer_runtime.model.preprocessing import CHANNELS, to_face
+
+CARVED = 0.1  # share of train that becomes validation where the data has none
+
+
+@dataclass(frozen=True)
+class Faces:
+    """One split.
+
+    pixels: uint8 [n, channels, size, size]; labels: int64 [n], indices into the dataset's classes;
+    names: n strings `folder/class/file`, the folder as the data has it (FER2013's PublicTest stands in test);
+    spool: the folder in which pixels are mapped from a file, None for pixels in memory.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    spool: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, index: NDArray[np.int64]) -> "Faces":
+        """The faces at `index` (int64 [k]), in that order; what is spooled on disk stays there."""
+        pixels = _room((len(index), *self.pixels.shape[1:]), self.spool)
+        for start in range(0, len(index), 4096):
+            pixels[start : start + 4096] = self.pixels[index[start : start + 4096]]
+        return Faces(pixels, self.labels[index], tuple(self.names[i] for i in index), self.spool)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """classes: labels in order; splits: what is there of train, valid and test; notes: what a user should be told."""
+
+    classes: tuple[str, ...]
+    splits: dict[Split, Faces]
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: Split) -> Faces:
+        """One split. Raises FerError when the data has no such split."""
+        if name not in self.splits:
+            raise FerError(f"the data has no {name!r} split: found {', '.join(self.splits)}; choose one of these")
+        return self.splits[name]
+
+    def held_out(self) -> tuple[Split, Faces]:
+        """The split to score a model on: validation, else test, else all there is."""
+        name = next(name for name in ("valid", "test", "train") if name in self.splits)
+        return name, self.splits[name]
+
+    def aligned(self, labels: tuple[str, ...]) -> "Dataset":
+        """The same faces with `labels` as classes, in that order. Raises FerError for a class not among them."""
+        unknown = [name for name in self.classes if name not in labels]
+        if unknown:
+            raise FerError(
+                f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(labels)}"
+            )
+        index = np.array([labels.index(name) for name in self.classes], np.int64)
+        splits = {name: replace(faces, labels=index[faces.labels]) for name, faces in self.splits.items()}
+        return Dataset(labels, splits, self.notes)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and pixels of all splits: equal for a folder and a zip of it."""
+        digest = hashlib.sha256()
+        for faces in self.splits.values():
+            for index in sorted(range(len(faces)), key=lambda i: faces.names[i]):
+                digest.update(faces.names[index].encode("utf-8", "surrogateescape"))
+                digest.update(faces.pixels[index].tobytes())
+        return digest.hexdigest()
+
+
+def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = None, colour: str = "grey") -> Dataset:
+    """Read an ImageFolder, a zip of one, or Kaggle's fer2013.csv; each face becomes `size` x `size`, "grey" or "rgb".
+
+    Layouts: `train/<class>/*`, `test/<class>/*` (and `valid/`), or `<class>/*` alone. In `test/`, FER2013's file names
+    decide: `PublicTest_*` is validation, `PrivateTest_*` is test. With `carve`, data without a validation split gets
+    a tenth of train as one, stratified, always the same. Nothing is unpacked to disk, unless `spool` names a folder:
+    then pixels stay in a nameless file there, which ends with the process, and memory holds only what is in use.
+    Raises FerError for a missing, empty, broken or hostile input, or one that memory does not hold.
+    """
+    with opened(path) as entries:
+        classes = tuple(sorted({entry.label for entry in entries}))  # ImageFolder's order
+        splits, notes = _decoded(entries, classes, (size, colour), spool)
+    if not splits:
+        raise FerError(f"no image in {path} can be decoded (first: {entries[0].path}): is it complete?")
+    if carve and "train" in splits and "valid" not in splits:
+        splits |= _carved(splits["train"])
+        if not len(splits["valid"]):
+            raise FerError(f"{path} has one image a class: expected several, some to train on and some to validate")
+        notes.append(f"no validation split found: {len(splits['valid'])} training images were set aside for it")
+    elif set(splits) == {"train"}:
+        notes.append("no validation or test split found: all images count as one set, whether trained on or not")
+    return Dataset(classes, splits, tuple(notes))
+
+
+def is_copy(faces: Faces, of: list[Faces]) -> NDArray[np.bool_]:
+    """bool [n]: whether the pixels of each face also stand in one of the splits `of`."""
+    others = {pixels.tobytes() for other in of for pixels in other.pixels}
+    return np.array([pixels.tobytes() in others for pixels in faces.pixels], bool)
+
+
+def drop_copies(faces: Faces, of: list[Faces]) -> Faces:
+    """`faces` without those whose pixels also stand in one of the splits `of`."""
+    return faces.take(np.flatnonzero(~is_copy(faces, of)))
+
+
+def training_split(data: Dataset) -> Faces:
+    """Train without the images whose pixels stand in an evaluation split."""
+    return drop_copies(data.split("train"), [faces for name, faces in data.splits.items() if name != "train"])
+
+
+def stratified(faces: Faces, count: int) -> Faces:
+    """About `count` faces, in memory, spread evenly through each class in proportion to its size; always the same."""
+    faces = replace(faces, spool=None)
+    if count >= len(faces):
+        return faces
+    chosen: list[int] = []
+    for label in np.unique(faces.labels):
+        members = np.flatnonzero(faces.labels == label)
+        share = max(1, round(count * len(members) / len(faces)))
+        chosen.extend(int(i) for i in members[np.linspace(0, len(members) - 1, share).astype(int)])
+    return faces.take(np.array(sorted(chosen), np.int64))
+
+
+def _decoded(
+    entries: list[Entry], classes: tuple[str, ...], kind: tuple[int, str], spool: Path | None
+) -> tuple[dict[Split, Faces], list[str]]:
+    """The splits that are there, and what to tell of images that are broken or had to be converted."""
+    size, colour = kind
+    _check_memory(len(entries) * CHANNELS[colour] * size * size, spool)
+    splits: dict[Split, Faces] = {}
+    broken: list[str] = []
+    converted = 0
+    for split in SPLITS:
+        here = [entry for entry in entries if entry.split == split]
+        pixels = _room((len(here), CHANNELS[colour], size, size), spool)
+        kept: list[Entry] = []
+        for entry in here:
+            image = _image(entry)
+            if image is None:
+                broken.append(str(entry.path))
+                continue
+            converted += image.shape != ((size, size) if colour == "grey" else (size, size, 3))
+            pixels[len(kept)] = to_face(image, size, colour)
+            kept.append(entry)
+        if kept:
+            labels = np.array([classes.index(entry.label) for entry in kept], np.int64)
+            splits[split] = Faces(pixels[: len(kept)], labels, tuple(entry.name for entry in kept), spool)
+    notes = [f"{len(broken)} images cannot be decoded and were left out (first: {broken[0]})"] if broken else []
+    notes += [f"{converted} images were not {size}x{size} {colour} and were converted"] if converted else []
+    return splits, notes
+
+
+def _room(shape: tuple[int, ...], spool: Path | None) -> NDArray[np.uint8]:
+    """Empty pixels in memory, or in a nameless file in `spool`. Raises FerError where the disk has no room."""
+    if spool is None or not shape[0]:
+        return np.empty(shape, np.uint8)
+    try:
+        with tempfile.TemporaryFile(dir=spool) as file:  # the mapping outlives the file's handle
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # else a full disk would end in a bus error
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise FerError(
+            f"cannot keep {math.prod(shape) / 1e9:.1f} GB of faces in {spool}: {error.strerror}; choose another place"
+        ) from error
+
+
+def _check_memory(needed: int, spool: Path | None) -> None:
+    """Raise FerError for pixels that memory does not hold, before the machine begins to swap."""
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # not every system tells
+        return
+    if spool is None and needed > free:
+        raise FerError(
+            f"the faces take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free: "
+            "fer-train fit takes --stream, elsewhere give fewer images"
+        )
+
+
+def _image(entry: Entry) -> NDArray[np.uint8] | None:
+    """Pixels uint8 [h, w] or [h, w, 3], or None for an image that cannot be decoded."""
+    try:
+        data = np.frombuffer(entry.read(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, cv2.error):
+        return None  # a broken or unreadable file or member, or an image that cv2 refuses as too large
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        return None
+    pixels = (image if image.dtype == np.uint8 else image // 256).astype(np.uint8, copy=False)
+    return pixels[:, :, :3] if pixels.ndim == 3 else pixels
+
+
+def _carved(train: Faces) -> dict[Split, Faces]:
+    """A stratified tenth of train becomes validation; at least one face a class stays in train."""
+    rng = np.random.RandomState(0)  # a fixed stream in every numpy version
+    held: list[int] = []
+    for label in np.unique(train.labels):
+        members = rng.permutation(np.flatnonzero(train.labels == label))
+        held.extend(int(i) for i in members[: min(len(members) - 1, max(1, round(CARVED * len(members))))])
+    mask = np.zeros(len(train), bool)
+    mask[held] = True
+    return {"train": train.take(np.flatnonzero(~mask)), "valid": train.take(np.flatnonzero(mask))}

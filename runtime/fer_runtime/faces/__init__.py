@@ -1,0 +1,1 @@
+"""Faces in a frame: found, followed, smoothed over time, and hidden."""

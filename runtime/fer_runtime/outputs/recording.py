@@ -1,0 +1,149 @@
+"""Annotated recordings: a video, or the last frame as a picture."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.errors import FerError
+from fer_runtime.files import written_whole
+from fer_runtime.outputs.jsonl import Output
+from fer_runtime.outputs.overlay import draw
+from fer_runtime.types import Result
+
+# Motion JPEG in Matroska survives a killed process; mp4v plays in more places. The suffix decides.
+CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v"}
+PICTURES = (".png", ".jpg", ".jpeg")
+SMALLEST = 64  # pixels of a video's side; encoders refuse less
+# OpenCV's writer says nothing of a full disk, so room is kept for what it still holds back: a buffer, and the index.
+ROOM = 16 * 2**20  # bytes
+INDEX_ENTRY = 32  # bytes a frame; .mkv needs 21, .avi 16, .mp4 5
+STALLED = 30_000  # frames that cannot all fit into the writer's buffer of 256 KiB, black ones as .mp4 included
+
+
+def open_recording(path: Path, fps: float) -> Output:
+    """A Recorder or, for the suffix of a picture, a Snapshot. Raises FerError for a place or suffix that won't do."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise FerError(f"--record {path}: expected the name of a file in a folder that exists")
+    if path.suffix.lower() in PICTURES:
+        return Snapshot(path)
+    if path.suffix.lower() not in CODECS:
+        raise FerError(f"--record {path}: expected a name that ends in {', '.join([*CODECS, *PICTURES])}")
+    return Recorder(path, fps)
+
+
+class Snapshot:
+    """The last frame, annotated, as a picture; written at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: tuple[NDArray[np.uint8], Result] | None = None
+
+    def write(self, image: NDArray[np.uint8], result: Result) -> bool:
+        """Remember the frame."""
+        self._last = (image, result)
+        return True
+
+    def close(self) -> None:
+        """Write the picture. Raises FerError."""
+        if self._last is None:
+            return
+        fine, data = cv2.imencode(self._path.suffix, draw(*self._last))
+        if not fine:
+            raise FerError(f"cannot encode the picture {self._path}")
+        with written_whole(self._path) as beside:
+            beside.write_bytes(data.tobytes())
+
+
+class Recorder:
+    """Annotated video of the first frame's size, made even; frames of other sizes are fitted into it.
+
+    Frames that were passed over are filled with the one that follows, so that a recording plays at the source's pace.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        """fps: of the recording."""
+        self._path, self._fps = path, fps
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._next = 0  # index of the frame that is due
+        self._written = 0  # frames
+        self._grown = (0, 0)  # the file's bytes when they last changed, and the frames written then
+
+    def write(self, image: NDArray[np.uint8], result: Result) -> bool:
+        """Draw the result and append the frame. Raises FerError when the file cannot be opened or the disk fills."""
+        self._check_room()
+        picture = draw(image, result)
+        if self._writer is None:
+            self._writer = self._opened(picture)
+            self._next = result.frame
+        self._check_growth()
+        fitted = _fitted(picture, self._size)
+        for _ in range(self._next, result.frame + 1):
+            self._writer.write(fitted)
+            self._written += 1
+        self._next = result.frame + 1
+        return True
+
+    def close(self) -> None:
+        """Write the file's index. Raises FerError when the file turns out not to hold the frames it was given."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        self._bytes()
+        held = max(0, round(cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+        if held < 0.99 * self._written:  # the index tells 0 or nonsense where the writer was cut off
+            raise self._broken("the system took no more of it, and its index is missing; is there a limit on its size?")
+
+    def _opened(self, picture: NDArray[np.uint8]) -> cv2.VideoWriter:
+        height, width = (max(SMALLEST, side + side % 2) for side in picture.shape[:2])
+        self._size = (width, height)
+        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
+        if not writer.isOpened():
+            raise FerError(f"cannot write the video {self._path}: is the place writable, and the disk not full?")
+        return writer
+
+    def _check_room(self) -> None:
+        free, kept = shutil.disk_usage(self._path.parent).free, ROOM + INDEX_ENTRY * self._written
+        if free < kept:
+            raise self._broken(
+                f"the disk has {free / 2**20:.1f} MiB left, and the last {kept / 2**20:.0f} are kept free to finish it "
+                "and for others; free some space, or choose another disk"
+            )
+
+    def _check_growth(self) -> None:
+        size = self._bytes()
+        if size != self._grown[0]:
+            self._grown = (size, self._written)
+        elif self._written - self._grown[1] > STALLED:
+            raise self._broken("the system takes no more of it; is there a limit on its size, or is the disk damaged?")
+
+    def _bytes(self) -> int:
+        """The file's size. Raises FerError where it was removed, as what goes on being written is lost then."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError as error:
+            raise self._broken("the file was removed while it was written") from error
+
+    def _broken(self, why: str) -> FerError:
+        return FerError(f"--record {self._path} ends after {self._written} frames: {why}")
+
+
+def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture in the middle of `size` (width, height), shrunk where it is larger, black beside it (letterbox)."""
+    height, width = picture.shape[:2]
+    if (width, height) == size:
+        return picture
+    scale = min(1.0, size[0] / width, size[1] / height)
+    if scale < 1:
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = cv2.resize(picture, inner, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        height, width = picture.shape[:2]
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    canvas[top : top + height, left : left + width] = picture
+    return canvas

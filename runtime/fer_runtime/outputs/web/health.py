@@ -1,0 +1,97 @@
+"""How the run is doing: counts, ages and the board's state, as JSON and for Prometheus."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fer_runtime.system.thermal import temperature, throttling
+from fer_runtime.types import Result
+
+STALE = 30.0  # seconds without an answer after which a run is not well
+AGES = (0.005, 0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2)  # bounds of the histogram, seconds
+
+
+class Health(Collector):
+    """Counts answers in the loop's thread; everything else is worked out when somebody asks."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._ages = Histogram(
+            "fer_frame_age_seconds", "From capture to answer.", buckets=AGES, registry=self._registry
+        )
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)  # CPU seconds, memory and open files, on Linux
+        self._started = time.monotonic()
+        self._recent: deque[float] = deque(maxlen=60)  # when the latest answers came
+        self._answered = self._captured = self._faces = 0
+        self._age_ms = 0.0
+        self._cpu = (time.monotonic(), time.process_time(), 0.0)
+
+    def count(self, result: Result) -> None:
+        """Called by the loop's thread for every answer."""
+        self._answered += 1
+        self._captured = max(self._captured, result.frame + 1)  # a live source numbers the frames it passes over, too
+        self._faces = len(result.faces)
+        self._age_ms = result.age_ms
+        self._recent.append(time.monotonic())
+        self._ages.observe(result.age_ms / 1000)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON. status: "ok", "starting" or, with no answer for 30 seconds, "stale"; cpu: cores that are busy."""
+        since = time.monotonic() - (self._recent[-1] if self._recent else self._started)
+        held = throttling()
+        return {
+            "status": "stale" if since > STALE else "ok" if self._answered else "starting",
+            "seconds": round(time.monotonic() - self._started, 1),
+            "since_answer_s": round(since, 2),
+            "captured": self._captured,
+            "answered": self._answered,
+            "dropped": self._captured - self._answered,
+            "answers_a_second": round(self._rate(), 2),
+            "faces": self._faces,
+            "age_ms": round(self._age_ms, 1),
+            "cpu": round(self._busy(), 3),
+            "load": round(os.getloadavg()[0], 2),
+            "temperature": temperature(),
+            "throttled": None if held is None else held[0],
+        }
+
+    def _rate(self) -> float:
+        recent = list(self._recent)
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+    def _busy(self) -> float:
+        """Cores that this process kept busy, over a second or more."""
+        then, spent, busy = self._cpu
+        now = time.monotonic()
+        if now - then >= 1:
+            used = time.process_time()
+            busy = (used - spent) / (now - then)
+            self._cpu = (now, used, busy)
+        return busy
+
+    def metrics(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry; see prometheus_client."""
+        counts = {
+            "captured": (self._captured, "Frames that the source gave."),
+            "dropped": (self._captured - self._answered, "Frames passed over, as a newer one was there."),
+            "answered": (self._answered, "Frames that were answered."),
+        }
+        for name, (value, text) in counts.items():
+            yield CounterMetricFamily(f"fer_frames_{name}", text, value)
+        yield GaugeMetricFamily("fer_faces", "Faces in the newest frame.", self._faces)
+        degrees, held = temperature(), throttling()
+        if degrees is not None:
+            yield GaugeMetricFamily("fer_temperature_celsius", "Of the hottest sensor of the processor.", degrees)
+        if held is not None:
+            yield GaugeMetricFamily("fer_throttled", "Whether the firmware holds the board back.", bool(held[0]))

@@ -1,0 +1,1 @@
+"""The loop from frame to result, and its pace."""

@@ -1,0 +1,113 @@
+"""What the loop may spend: answers a second, heat, and no work on what did not change."""
+
+import sys
+import time
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.model.preprocessing import Box
+from fer_runtime.system.thermal import SYSTEM, THROTTLED, temperature, throttling
+
+THUMBNAIL = 16  # pixels of a side: the mean of many pixels hides a sensor's noise, and keeps a face's movements
+# Degrees Celsius and the answers a second allowed from there on. A Raspberry Pi's firmware slows the processor at 80.
+STEPS = ((75.0, 10.0), (77.0, 5.0), (79.0, 2.0))
+COOLER = 3.0  # degrees below a step's before it ends
+EARLY = 0.01  # seconds by which a frame may come before it is due: frames do not come evenly
+LOOK = 2.0  # seconds between looks at the temperature
+CPU = "cpu"  # the sensor's type on a Raspberry Pi; what a laptop calls its sensors otherwise is its own business
+WEAK = THROTTLED[0]  # the power supply, not heat
+
+
+def to_stderr(line: str) -> None:
+    """Tell the user of fer-run."""
+    print(f"fer-run: {line}", file=sys.stderr, flush=True)
+
+
+def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """The box of a frame (uint8 BGR [h, w, 3]), as far as it is inside, as grey uint8 [16, 16]."""
+    x, y, width, height = (round(value) for value in box)
+    inside = image[max(0, y) : max(1, y + height), max(0, x) : max(1, x + width)]
+    if inside.size == 0:
+        return np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
+    small = cv2.resize(inside, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+
+
+def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Mean absolute difference of two images of one shape, 0..255."""
+    return float(cv2.norm(a, b, cv2.NORM_L1)) / a.size
+
+
+class Pace:
+    """When the next answer is due: `max_fps` on average, as frames seldom come on time, and less while it is hot.
+
+    Of a live source frames are passed over for that; a file, of which every frame counts, is read more slowly.
+    """
+
+    def __init__(self, max_fps: float | None = None, heat: "Heat | None" = None, live: bool = True) -> None:
+        """max_fps: answers a second of the source's own time at most; heat: of this machine, when None."""
+        self._live = live
+        self._pause = 0.0 if max_fps is None else 1 / max_fps
+        self._heat = heat or Heat()
+        self._next = -inf  # when the next answer is due, seconds on the source's clock
+
+    def is_due(self, at: float) -> bool:
+        """Whether there is time for the frame of that time, seconds on the source's clock."""
+        pause = max(self._pause, self._heat.pause()) if self._live else self._pause
+        if not pause:
+            return True
+        if self._next - pause - EARLY <= at < self._next - EARLY:
+            return False
+        self._next += pause
+        if not at < self._next <= at + pause + EARLY:  # the first one, one after a gap, or at another pace
+            self._next = at + pause
+        return True
+
+    def rest(self) -> float:
+        """Seconds to wait before the next frame is asked for."""
+        return 0.0 if self._live else self._heat.pause()
+
+
+class Heat:
+    """How much slower the loop must be for the machine to stay cool, from the temperature and the firmware's flags.
+
+    Where they cannot be read, as on other machines than a Raspberry Pi, it never must.
+    """
+
+    def __init__(self, say: Callable[[str], None] = to_stderr, system: Path = SYSTEM) -> None:
+        """say: is told when the loop slows down and when that is over; system: Linux's folder of devices."""
+        self._say, self._system = say, system
+        self._known = temperature(system, CPU) is not None or throttling(system) is not None
+        self._looked = -inf
+        self._step = 0  # how many of STEPS are reached
+        self._weak = False
+
+    def pause(self) -> float:
+        """Least seconds between two answers, 0 while there is no need."""
+        now = time.monotonic()
+        if self._known and now - self._looked >= LOOK:
+            self._looked = now
+            self._look()
+        return 1 / STEPS[self._step - 1][1] if self._step else 0.0
+
+    def _look(self) -> None:
+        degrees = temperature(self._system, CPU) or 0.0
+        held = set((throttling(self._system) or ([], []))[0])
+        before = self._step
+        self._step = max(
+            sum(degrees >= least - (COOLER if index < before else 0) for index, (least, _) in enumerate(STEPS)),
+            len(STEPS) - 1 if held - {WEAK} else 0,
+        )
+        if self._step and not before:
+            why = f"{degrees:.0f} degrees" if degrees >= STEPS[0][0] - COOLER else "the firmware slows the processor"
+            self._say(f"it is hot ({why}): fewer answers a second until it is cooler")
+        if before and not self._step:
+            self._say(f"cool again ({degrees:.0f} degrees): full pace")
+        if WEAK in held and not self._weak:
+            self._weak = True
+            self._say("the power supply is too weak (the firmware tells of low voltage): use the board's own")

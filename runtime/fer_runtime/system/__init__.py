@@ -1,0 +1,1 @@
+"""The machine it runs on: processor, memory, temperature, and where the time goes."""

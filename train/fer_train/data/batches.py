@@ -1,0 +1,57 @@
+"""From indices to batches of pixels on the device: out of memory, or streamed from disk by workers."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fer_runtime.data.dataset import Faces
+
+AT_ONCE = 128  # faces that a network answers at once; 512 do not fit into a core's cache: three times as long a face
+
+
+class Batches:
+    """The training faces' pixels, to be asked for by index."""
+
+    def __init__(self, faces: Faces, device: torch.device) -> None:
+        """Pixels in memory move to the device whole; those that are spooled on disk stay there."""
+        self._device = device
+        self._spooled = faces.pixels if faces.spool else None
+        self._pixels = None if self._spooled is not None else torch.from_numpy(faces.pixels).to(device)
+
+    def of(self, order: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each int64 tensor of indices in `order`: itself and its faces, uint8 [n, 1, h, w], both on the device."""
+        if self._pixels is not None:
+            for index in order:
+                index = index.to(self._device)
+                yield index, self._pixels[index]
+            return
+        assert self._spooled is not None
+        loader: DataLoader[Tensor] = DataLoader(
+            _Spooled(self._spooled),
+            batch_sampler=[index.tolist() for index in order],
+            num_workers=min(4, os.cpu_count() or 1),
+            collate_fn=_as_it_is,
+            pin_memory=self._device.type == "cuda",
+        )
+        for index, pixels in zip(order, loader, strict=True):
+            yield index.to(self._device), pixels.to(self._device, non_blocking=True)
+
+
+class _Spooled(Dataset[Tensor]):
+    """A whole batch at a time: one read a face, one tensor to hand over."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels = pixels
+
+    def __getitems__(self, index: list[int]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self._pixels[index]))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

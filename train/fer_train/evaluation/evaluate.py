@@ -1,0 +1,163 @@
+"""How well a model knows labelled faces, for a .pt through torch and for an .onnx through the runtime."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fer_runtime.data.dataset import Dataset, Faces, is_copy
+from fer_runtime.data.metrics import Scores, bootstrap, ece, reliability, score
+from fer_runtime.errors import FerError
+from fer_runtime.model.manifest import Manifest
+from fer_runtime.model.session import Classifier
+from fer_train import checkpoint
+from fer_train.data.ferplus import Votes, left_out
+from fer_train.training.loop import predict
+
+
+class Model:
+    """Either kind of file. manifest: its facts."""
+
+    manifest: Manifest
+
+    def __init__(self, path: Path) -> None:
+        """Raises FerError for a file that is neither a checkpoint of ours nor an exported model."""
+        self._path = path
+        self._network: torch.nn.Module | None = None
+        if path.suffix.lower() == ".onnx":
+            self._classifier = Classifier(path)
+            self.manifest = self._classifier.manifest
+        else:
+            loaded = checkpoint.load(path)
+            self._network, self.manifest = loaded.network, loaded.manifest
+
+    def logits(self, faces: Faces) -> NDArray[np.float32]:
+        """float32 [n, classes]. Raises FerError where one is not finite."""
+        if self._network is None:
+            chunks = np.array_split(faces.pixels, max(1, len(faces) // 64))
+            return np.concatenate([self._classifier.logits(chunk) for chunk in chunks])
+        logits: NDArray[np.float32] = predict(self._network, faces, torch.device("cpu")).numpy()
+        if not np.isfinite(logits).all():
+            raise FerError(f"{self._path} answers with numbers that are not finite: train the model again")
+        return logits
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's logits, float32 [n, classes], for faces and for their mirror images."""
+
+    logits: NDArray[np.float32]
+    mirrored: NDArray[np.float32]
+
+    def take(self, index: NDArray[np.int64]) -> "Answers":
+        """The answers at `index` (int64 [k])."""
+        return Answers(self.logits[index], self.mirrored[index])
+
+
+@dataclass(frozen=True)
+class Section:
+    """One model held against one kind of label on some faces; figures of two sections need not be comparable.
+
+    faces: with the labels that count here; probabilities: float64 [n, classes], at the stored temperature; ranges: 95 %
+    intervals of accuracy and macro-F1 (`bootstrap`); ece, reliability: at temperature 1 and at the stored one;
+    flip_accuracy: of the mean of a face's probabilities and its mirror image's; left_out: faces without a label, by
+    reason.
+    """
+
+    name: str
+    faces: Faces
+    probabilities: NDArray[np.float64]
+    scores: Scores
+    ranges: dict[str, tuple[float, float]]
+    ece: tuple[float, float]
+    reliability: tuple[NDArray[np.float64], NDArray[np.float64]]
+    flip_accuracy: float
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON, rounded to 5 digits; docs/contract.md says what each key means."""
+        return self.scores.plain() | {
+            "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
+            "worst": self.scores.worst,
+            "ece": np.round(self.ece, 5).tolist(),
+            "reliability": [np.round(bins, 5).tolist() for bins in self.reliability],
+            "flip_accuracy": round(self.flip_accuracy, 5),
+            "left_out": self.left_out,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Sections against the data's own labels, and apart from them those against the votes' majority."""
+
+    labelled: list[Section]
+    voted: list[Section]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON: the two kinds of figure under keys of their own, "splits" and "voted_splits"."""
+        both = {"splits": self.labelled, "voted_splits": self.voted}
+        return {key: {section.name: section.plain() for section in sections} for key, sections in both.items()}
+
+
+def evaluate(model: Model, data: Dataset, wanted: str | None, votes: Votes | None) -> Evaluation:
+    """Hold `model` against each split asked for: "valid", "test", "all", or None for the best the data has.
+
+    Where the data has a train split, each other split also stands without the images whose pixels are in train.
+    With `votes`, each of these stands a second time, against the class that most people voted for.
+    Raises FerError for a split or class that is not there, or votes for none of the faces.
+    """
+    data = data.aligned(model.manifest.labels)
+    found = Evaluation([], [])
+    for name in list(data.splits) if wanted == "all" else [wanted or data.held_out()[0]]:
+        everything = data.split(name)
+        turned = replace(everything, pixels=np.ascontiguousarray(everything.pixels[..., ::-1]))
+        answers = Answers(model.logits(everything), model.logits(turned))
+        for part, index in _parts(name, data).items():
+            faces, given = everything.take(index), answers.take(index)
+            found.labelled.append(_section(part, faces, given, model.manifest))
+            if votes:
+                majority = votes.majority(faces.names)
+                if (known := np.flatnonzero(majority >= 0)).size:
+                    told = replace(faces, labels=majority).take(known)
+                    section = _section(f"{part}, FER+ majority", told, given.take(known), model.manifest)
+                    found.voted.append(replace(section, left_out=left_out(majority)))
+    if votes and not found.voted:
+        example = found.labelled[0].faces.names[0]
+        raise FerError(f"the votes name a class for none of the faces: expected lines for paths such as {example!r}")
+    return found
+
+
+def _parts(name: str, data: Dataset) -> dict[str, NDArray[np.int64]]:
+    """Which faces of a split make a section: all of them, and those that do not stand in train."""
+    faces = data.split(name)
+    parts = {name: np.arange(len(faces))}
+    if name != "train" and "train" in data.splits:
+        own = np.flatnonzero(~is_copy(faces, [data.splits["train"]]))
+        if 0 < len(own) < len(faces):
+            parts[f"{name}, not in train"] = own
+    return parts
+
+
+def _section(name: str, faces: Faces, answers: Answers, manifest: Manifest) -> Section:
+    scores = score(answers.logits.argmax(1), faces.labels, manifest.labels)
+    raw, scaled = (_softmax(answers.logits, temperature) for temperature in (1.0, manifest.temperature))
+    both = scaled + _softmax(answers.mirrored, manifest.temperature)
+    return Section(
+        name,
+        faces,
+        scaled,
+        scores,
+        bootstrap(scores),
+        (ece(raw, faces.labels), ece(scaled, faces.labels)),
+        (reliability(raw, faces.labels), reliability(scaled, faces.labels)),
+        float((both.argmax(1) == faces.labels).mean()),
+    )
+
+
+def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    powers = np.exp((logits - logits.max(1, keepdims=True)).astype(np.float64) / temperature)
+    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return shares

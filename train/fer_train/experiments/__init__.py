@@ -1,0 +1,1 @@
+"""Studies of the recipe, and unattended training on a GPU."""

@@ -1,0 +1,77 @@
+"""What is measured once, after training: balance, temperature and framing (activation ranges: fer_train.ranges)."""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer_runtime.data.dataset import Faces, stratified
+from fer_runtime.faces.detection import RetinaFace
+from fer_runtime.model.preprocessing import Framing
+
+FRAMING_FACES = 400
+ENLARGED = 4  # the detector is made for larger faces than 48 pixels
+ROUNDS, STEP = 400, 0.05  # of `balance`: counts jump, so each step is small against the differences between logits
+
+
+def balance(logits: Tensor, labels: Tensor) -> Tensor:
+    """What to add to logits so that each class is answered as often as it is labelled: float [classes], sums to 0.
+
+    A network that is unsure answers with frequent, easy classes; its likelihood is right on average, its answers are
+    not. logits: float [n, classes]; labels: int64 [n].
+    """
+    classes = logits.shape[1]
+    wanted = torch.bincount(labels, minlength=classes)
+    bias = torch.zeros(classes)
+    best, nearest = bias, len(labels) * 2
+    for _ in range(ROUNDS):
+        counts = torch.bincount((logits + bias).argmax(1), minlength=classes)
+        away = int((counts - wanted).abs().sum())
+        if away < nearest:
+            best, nearest = bias, away
+        bias = bias + STEP * ((wanted + 1).log() - (counts + 1).log())
+        bias = bias - bias.mean()
+    return best
+
+
+def temperature(logits: Tensor, labels: Tensor) -> float:
+    """The T that minimizes cross-entropy of softmax(logits / T) (Guo et al. 2017, arXiv:1706.04599).
+
+    logits: float [n, classes]; labels: int64 [n].
+    """
+    log_t = torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_t], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(logits / log_t.exp(), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    # A network that is always right would be sharpened without end.
+    return float(log_t.detach().exp().clamp(0.05, 20))
+
+
+def framing(faces: Faces) -> Framing | None:
+    """Where the detector's box falls in the training faces: medians over stratified `faces`, enlarged.
+
+    None when it finds fewer than half of them: then these are not faces as a camera shows them.
+    """
+    sample = stratified(faces, FRAMING_FACES).pixels[:, 0]
+    side = sample.shape[1] * ENLARGED
+    detector = RetinaFace(side=2 * side)
+    found: list[tuple[float, float, float]] = []
+    for face in sample:
+        enlarged = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+        # Room on every side, so that a box larger than the training frame is not cut.
+        margin = side // 2
+        frame = cv2.copyMakeBorder(enlarged, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=127)
+        detections = detector(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False))
+        if detections:
+            x, y, width, height = detections[0].box
+            found.append(((x + width / 2 - margin) / side, (y + height / 2 - margin) / side, height / side))
+    if 2 * len(found) < len(sample):
+        return None
+    centre_x, centre_y, tall = np.median(np.array(found), axis=0).round(4).tolist()
+    return Framing(centre_x, centre_y, tall)

@@ -1,0 +1,150 @@
+"""The training loop: SGD-nesterov, one cycle, an average of the weights, a checkpoint each epoch."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer_runtime.data.dataset import Dataset, Faces, training_split
+from fer_runtime.errors import FerError
+from fer_train.checkpoint import Checkpoint
+from fer_train.data.augment import augment
+from fer_train.data.batches import AT_ONCE, Batches
+from fer_train.model import FerNet, build, macs, normalize
+from fer_train.training.distributed import Group
+from fer_train.training.precision import autocast
+from fer_train.training.progress_callback import Watcher
+from fer_train.training.soft_targets import Answers
+from fer_train.training.state import Job, Outcome, Run
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What every epoch is made of. labels: int64 [n], on the device; forward: network or DDP."""
+
+    batches: Batches
+    answers: Answers
+    labels: Tensor
+    forward: nn.Module
+
+
+def fit(
+    data: Dataset, job: Job, network: FerNet, answers: Answers, group: Group, state: Path, watcher: Watcher
+) -> Outcome:
+    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split.
+
+    The state is written to the file `state` after each epoch and continued from there. Whatever is random in an epoch
+    follows from the seed and its number, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the
+    same threads).
+    Raises FerError for a state of another run, a loss that is not finite, or a batch that cannot be shared out.
+    """
+    train, valid = training_split(data), data.split("valid")
+    job = replace(job, recipe=replace(job.recipe, batch=_batch(job, train, group)))
+    recipe = job.recipe
+    steps = len(train) // recipe.batch
+    run = Run(job, network.to(group.device), steps)
+    started = time.monotonic()
+    if found := group.agreed(run.read(state) if group.first and state.exists() else None):
+        run.restore(found, state)
+        watcher.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
+    watcher.begin("training", recipe.epochs * steps, len(run.history) * steps)
+    labels = torch.from_numpy(train.labels).to(group.device)
+    lesson = Lesson(Batches(train, group.device), answers, labels, group.parallel(run.network))
+    spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
+    # Forward and backward are three passes of two operations a multiply-add.
+    pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
+    for epoch in range(len(run.history) + 1, recipe.epochs + 1):
+        side = _side(run, epoch)
+        loss, seen_right = _epoch(run, lesson, epoch, side, group, watcher)
+        if not np.isfinite(loss):
+            raise FerError(f"the loss became {loss} in epoch {epoch}: lower the learning rate in the recipe")
+        if not group.first:
+            continue
+        logits = predict(run.average, valid, group.device)
+        right = float((logits.argmax(1) == torch.from_numpy(valid.labels)).double().mean())
+        spent = {
+            "seconds": round(spent["seconds"] + time.monotonic() - started, 1),
+            "pflop": spent["pflop"] + pflop * (side / run.network.architecture.size) ** 2,
+        }
+        started = time.monotonic()
+        run.record({"epoch": epoch, "loss": loss, "train_accuracy": seen_right, "valid_accuracy": right} | spent)
+        run.save(state)
+        watcher.say(
+            f"epoch {epoch:3}/{recipe.epochs}  loss {loss:.3f}  train {seen_right:6.2%}  valid {right:6.2%}"
+            f"  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
+        )
+    return run.outcome()
+
+
+def start(job: Job, init: Checkpoint | None = None) -> FerNet:
+    """A fresh network for `job`, or a trained one, with a fresh head where the classes are other ones.
+
+    Raises FerError for a trained network of another size.
+    """
+    torch.manual_seed(job.seed)
+    network = build(job.model, len(job.classes))
+    if init is None:
+        return network
+    trained = init.network.state_dict()
+    if init.manifest.labels != job.classes:
+        trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
+    try:
+        network.load_state_dict(trained)
+    except RuntimeError as error:
+        name = init.manifest.architecture.get("name")
+        raise FerError(f"--init is a network of size {name}: expected {job.model}; give --model {name}") from error
+    return network
+
+
+def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
+    """float32 logits [n, classes] on the CPU, in eval mode."""
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        chunks = torch.from_numpy(faces.pixels).split(AT_ONCE)
+        logits = torch.cat([network(normalize(chunk.to(device))).float().cpu() for chunk in chunks])
+    network.train(was_training)
+    return logits
+
+
+def _batch(job: Job, train: Faces, group: Group) -> int:
+    """The recipe's batch, or all faces where there are fewer. Raises FerError."""
+    if len(train) < 2 * group.world:
+        raise FerError(f"{len(train)} training images are left: expected at least two for each process")
+    batch = min(job.recipe.batch, len(train) // group.world * group.world)
+    if batch % group.world:
+        raise FerError(f"a batch of {batch} faces cannot be shared by {group.world} processes: start 2, 4 or 8")
+    return batch
+
+
+def _side(run: Run, epoch: int) -> int:
+    """The side in pixels at which `epoch` (from 1) shows the faces."""
+    recipe, side = run.job.recipe, run.network.architecture.size
+    low = epoch <= recipe.low_share * recipe.epochs and not run.job.init  # a trained network starts where others end
+    return round(side * recipe.low_side) if low else side
+
+
+def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watcher: Watcher) -> tuple[float, float]:
+    """One pass over the training faces in random order; mean loss and accuracy on the augmented faces."""
+    recipe = run.job.recipe
+    generator = torch.Generator().manual_seed(run.job.seed * 100_003 + epoch)
+    order = torch.randperm(len(lesson.labels), generator=generator).split(recipe.batch)
+    shards = [group.shard(batch) for batch in order if len(batch) == recipe.batch]
+    numbers, answers = (each.to(group.device) for each in lesson.answers.of(epoch, run.job.seed))
+    run.network.train()
+    total = torch.zeros(2, device=group.device)
+    for index, pixels in lesson.batches.of(shards):
+        faces = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
+        with autocast(group.device):
+            logits = lesson.forward(faces.contiguous(memory_format=torch.channels_last))
+        loss = nn.functional.cross_entropy(logits.float(), answers[index])
+        run.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        run.step()
+        watcher.advance()
+        total += torch.stack([loss.detach(), (logits.argmax(1) == lesson.labels[index]).float().mean()])
+    mean = group.mean(total / len(shards))
+    return float(mean[0]), float(mean[1])

@@ -1,0 +1,43 @@
+"""Whether tuning for int8 paid: the phase that `fer-train fit --qat` adds to a finished run, and its gate."""
+
+from dataclasses import replace
+
+import torch
+
+from fer_runtime.data.dataset import Dataset, Faces, training_split
+from fer_train.checkpoint import Ranges
+from fer_train.model import FerNet
+from fer_train.ranges import activation_ranges
+from fer_train.training.loop import predict
+from fer_train.training.progress_callback import Watcher
+from fer_train.training.qat import Tuning, rounding, tune
+from fer_train.training.soft_targets import Answers
+from fer_train.training.state import Outcome
+
+SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far between four sets of calibration faces
+
+
+def tuned(
+    run: Outcome, data: Dataset, answers: Answers, device: torch.device, watcher: Watcher
+) -> tuple[Outcome, Ranges | None]:
+    """The run with its network tuned for int8, and the ranges it was tuned with; as it was, and None, if that lost.
+
+    Both are judged as int8 on the validation split. Raises FerError for a loss not finite.
+    """
+    train, valid = training_split(data), data.split("valid")
+    network, recipe = run.network(), run.job.recipe
+    ranges = activation_ranges(network, train)
+    watcher.begin("tuning for int8", Tuning.epochs * -(-len(train) // recipe.batch), 0)
+    candidate = tune(network, ranges, train, answers, recipe, run.job.seed, device, watcher.advance)
+    before, after = (_accuracy(each, ranges, valid) for each in (network, candidate))
+    kept = after > before + SPREAD
+    watcher.say(f"tuning for int8: {before:.2%} before, {after:.2%} after: {'kept' if kept else 'not kept'}")
+    qat = {"int8_before": round(before, 5), "int8_after": round(after, 5), "kept": kept}
+    weights = {"weights": candidate.state_dict()} if kept else {}
+    return replace(run, best=run.best | {"qat": qat} | weights), ranges if kept else None
+
+
+def _accuracy(network: FerNet, ranges: Ranges, faces: Faces) -> float:
+    """Accuracy of what the int8 file will answer."""
+    logits = predict(rounding(network, ranges), faces, torch.device("cpu"))
+    return float((logits.argmax(1) == torch.from_numpy(faces.labels)).double().mean())
