@@ -31,7 +31,7 @@ soak: $(INSTALLED)
 	mkdir -p build
 	PYTHONPATH=tests $(BIN)/python -m tools.soak --json build/soak.json
 
-# Our files on old and new versions of onnxruntime; DATA=fer2013.zip compares on its faces. Writes docs/export.md.
+# Our files on old and new versions of onnxruntime; DATA=fer2013.zip compares on its faces. Writes docs/gates.md.
 test-compat: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m tools.compat $(DATA)
 

@@ -1,4 +1,4 @@
-"""Our files on several versions of onnxruntime: `make test-compat` writes the table in docs/export.md.
+"""Our files on several versions of onnxruntime: `make test-compat` writes the table in docs/gates.md.
 
 Each version gets an environment of its own in build/compat, kept between calls; there fer-verify runs on the files that
 this environment exports, and all faces' logits are compared with those of the newest version.
@@ -19,7 +19,7 @@ from fer_runtime.files import write_text
 from helpers.drawn import draw_face
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs" / "export.md"
+DOCS = ROOT / "docs" / "gates.md"
 BUILD = ROOT / "build" / "compat"
 # The newest first: the others are measured by it. Where a version has no wheel for this Python, the next one is taken.
 VERSIONS = (("",), ("==1.23.*", "==1.25.*"), ("==1.19.*", "==1.20.*", "==1.24.*"))

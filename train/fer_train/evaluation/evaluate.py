@@ -78,7 +78,7 @@ class Section:
     left_out: dict[str, int] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON, rounded to 5 digits; docs/contract.md says what each key means."""
+        """For JSON, rounded to 5 digits; docs/reference/contract.md says what each key means."""
         return self.scores.plain() | {
             "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
             "worst": self.scores.worst,

@@ -1,0 +1,43 @@
+"""README.md, docs/ and the models' cards: links lead somewhere, and a page that a text names is there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+]
+PAGES = [path for path in TRACKED if path.suffix == ".md" and path.exists()]
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(#[^)\s]*)?\)", page.read_text()):
+        if "://" in target:
+            continue
+        place = (page.parent / target).resolve() if target else page
+        assert place.exists(), f"{page.name} links to {target}, which is not there"
+        if anchor:
+            assert anchor[1:] in headings(place), f"{page.name} links to {target}{anchor}: no such heading"
+
+
+def test_pages_and_tests_that_texts_name_exist() -> None:
+    """`docs/run.md` in a comment, or `tests/system/test_soak.py` in a page."""
+    for path in TRACKED:
+        if path.suffix not in (".py", ".md", ".toml", ".sh", "") or not path.is_file():
+            continue
+        for name in re.findall(r"(?<![\w/])(?:docs|tests)/[\w./-]*\w\.(?:md|py|ipynb|json|png)\b", path.read_text()):
+            assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
