@@ -1,10 +1,34 @@
-"""What the loop answers for one frame; every output gets the same immutable object."""
+"""What goes from stage to stage: frames, faces and results."""
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 SCHEMA = 2
 UNCERTAIN = "uncertain"
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a source."""
+
+    image: NDArray[np.uint8]
+    """BGR, [height, width, 3]."""
+    index: int
+    """From 0 in the source; frames that were passed over count."""
+    at: float | None = None
+    """Seconds on the source's own clock, which does not depend on how fast a file is read; None for a picture."""
+    name: str = ""
+    """File name of a picture, empty for video."""
+    captured: float = field(default_factory=time.monotonic)
+    """When it was read, monotonic seconds."""
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    """When it was read, UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)

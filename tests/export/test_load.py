@@ -64,7 +64,7 @@ def test_an_rgb_file_runs_on_pictures_in_its_own_channel_order(here: Path, clip:
     """A red face is red in the first channel, through detector, crop and classifier."""
     from fer_runtime.model.preprocessing import crop, to_face
     from fer_runtime.pipeline.loop import Loop
-    from fer_runtime.sources.files import open_source
+    from fer_runtime.sources.factory import open_source
 
     red = np.zeros((48, 48, 3), np.uint8)
     red[:, :, 2] = 200  # OpenCV's order is blue, green, red

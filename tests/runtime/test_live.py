@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Run, start
 from fer_benchmarks.demo_clip import FRAMES, render
-from fer_runtime.sources.files import open_source
+from fer_runtime.sources.factory import open_source
 
 SERVER = """
 import socketserver, sys, time

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.demo_clip import FPS, render
 from fer_runtime.faces.detection import Detection, RetinaFace
+from fer_runtime.faces.similarity import difference, thumbnail
 from fer_runtime.faces.tracking import INTERVAL
 from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline import pacing
 from fer_runtime.pipeline.loop import OLDEST, Loop
-from fer_runtime.pipeline.pacing import STEPS, Heat, Pace, difference, thumbnail
-from fer_runtime.sources.files import Due, Frame, Waiting, always
+from fer_runtime.pipeline.pacing import STEPS, Heat, Pace
+from fer_runtime.sources.base import OnIdle, ShouldDecode, always
+from fer_runtime.types import Frame
 
 
 class Counted:
@@ -45,9 +47,13 @@ class Frames:
         self.images, self.notes = images, list[str]()
         self.fps, self.live = float(FPS), True
 
-    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
+    def frames(
+        self,
+        should_decode: ShouldDecode = always,
+        on_idle: OnIdle = always,  # noqa: ARG002 - never waits
+    ) -> Iterator[Frame]:
         for index, image in enumerate(self.images):
-            if due(index / FPS):
+            if should_decode(index / FPS):
                 yield Frame(image, index, index / FPS)
 
 
@@ -135,23 +141,23 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     return Board(tmp_path)
 
 
-def test_the_loop_slows_down_step_by_step_and_says_so_once(board: Board, tmp_path: Path) -> None:
-    said: list[str] = []
-    heat = Heat(said.append, tmp_path)
+def test_the_loop_slows_down_step_by_step_and_says_so_once(
+    board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heat = Heat(tmp_path)
     paces = []
     for degrees in (60, 74.9, 75, 78, 81, 78, 76.5, 74, 72.5, 71):
         board.temp.write_text(f"{degrees * 1000:.0f}\n")
         paces.append(heat.pause())
     slow, slower, slowest = (1 / fps for _, fps in STEPS)
     assert paces == [0, 0, slow, slower, slowest, slowest, slowest, slower, slow, 0]  # later down than up
-    assert len(said) == 2
-    assert "it is hot (75 degrees)" in said[0]
-    assert "cool again (71 degrees)" in said[1]
+    assert len(caplog.messages) == 2
+    assert "it is hot (75 degrees)" in caplog.messages[0]
+    assert "cool again (71 degrees)" in caplog.messages[1]
 
 
-def test_the_firmwares_flags_count_too(board: Board, tmp_path: Path) -> None:
-    said: list[str] = []
-    heat = Heat(said.append, tmp_path)
+def test_the_firmwares_flags_count_too(board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    heat = Heat(tmp_path)
     board.temp.write_text("50000\n")
     assert heat.pause() == 0
     board.flags.write_text("4\n")  # throttled now
@@ -160,9 +166,9 @@ def test_the_firmwares_flags_count_too(board: Board, tmp_path: Path) -> None:
     assert heat.pause() == 0
     board.flags.write_text("1\n")
     assert [heat.pause(), heat.pause()] == [0, 0]
-    assert len(said) == 3
-    assert "the firmware slows the processor" in said[0]
-    assert "power supply is too weak" in said[2]
+    assert len(caplog.messages) == 3
+    assert "the firmware slows the processor" in caplog.messages[0]
+    assert "power supply is too weak" in caplog.messages[2]
 
 
 def test_a_board_that_tells_nothing_is_never_hot(board: Board, tmp_path: Path) -> None:
@@ -173,19 +179,18 @@ def test_a_board_that_tells_nothing_is_never_hot(board: Board, tmp_path: Path) -
     assert Heat(system=tmp_path / "nowhere").pause() == 0
 
 
-def test_a_hot_board_answers_fewer_frames(board: Board, tmp_path: Path) -> None:
+def test_a_hot_board_answers_fewer_frames(board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     board.temp.write_text("76000\n")
-    said: list[str] = []
-    pace = Pace(None, Heat(said.append, tmp_path))
+    pace = Pace(None, Heat(tmp_path))
     source = Frames([render(0)] * 50)
     answered = [result.frame for _, result in Loop(source, Classifier(), pace=pace)]
     assert len(answered) == pytest.approx(50 / FPS * STEPS[0][1], abs=1)
-    assert len(said) == 1
+    assert len(caplog.messages) == 1
 
 
 def test_of_a_file_every_frame_counts_on_a_hot_board_too(board: Board, tmp_path: Path) -> None:
     board.temp.write_text("76000\n")
-    pace = Pace(None, Heat(lambda _: None, tmp_path), live=False)
+    pace = Pace(None, Heat(tmp_path), live=False)
     assert all(pace.is_due(index / FPS) for index in range(50))
     assert pace.rest() == 1 / STEPS[0][1]
     board.temp.write_text("60000\n")

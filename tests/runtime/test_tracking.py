@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.demo_clip import FPS, FRAMES, placements, render
 from fer_runtime.faces.detection import Detection, RetinaFace
+from fer_runtime.faces.similarity import overlap
 from fer_runtime.faces.smoothing import Smoother
-from fer_runtime.faces.tracking import INTERVAL, PATIENCE, Tracker, overlap
-from fer_runtime.sources.files import Frame
+from fer_runtime.faces.tracking import INTERVAL, PATIENCE, Tracker
 from fer_runtime.system.profiler import Profile
+from fer_runtime.types import Frame
 
 
 class Counted:

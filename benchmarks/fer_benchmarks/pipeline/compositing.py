@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.model.preprocessing import Box
+from fer_runtime.types import Box
 
 WIDTH, HEIGHT = 640, 480
 SHOWN = 5  # frames of each face: the first is looked at as a whole, in the others the face is followed

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_runtime.errors import FerError
-from fer_runtime.faces.tracking import overlap
-from fer_runtime.model.preprocessing import Box
+from fer_runtime.faces.similarity import overlap
 from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline.loop import Loop
-from fer_runtime.sources.files import open_source
+from fer_runtime.sources.factory import open_source
+from fer_runtime.types import Box
 
 SAME = 0.4  # least overlap (intersection over union) of a found face with a labelled one, unless its centre lies inside
 

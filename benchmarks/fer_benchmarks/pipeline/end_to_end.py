@@ -23,9 +23,9 @@ from fer_runtime.data.dataset import Faces
 from fer_runtime.files import check_place, refuse_same, write_text
 from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline.loop import Loop
-from fer_runtime.sources.files import Frame, Pictures
+from fer_runtime.sources.files import Pictures
 from fer_runtime.system import host
-from fer_runtime.types import UNCERTAIN, Result
+from fer_runtime.types import UNCERTAIN, Frame, Result
 
 FPS = 25
 GAP = 2.0  # seconds between two faces, after which the tracks of the first are forgotten

@@ -35,7 +35,7 @@ def full_speed(video: Path, interval: float) -> dict[str, Any]:
     from fer_runtime.model.session import Classifier
     from fer_runtime.outputs.jsonl import JsonLines
     from fer_runtime.pipeline.loop import Loop
-    from fer_runtime.sources.files import open_source
+    from fer_runtime.sources.factory import open_source
     from fer_runtime.system.profiler import Profile
 
     parts: list[Any] = [Timed(part) for part in (Classifier(), RetinaFace(), RetinaFace.nearby())]
@@ -68,7 +68,7 @@ def full_speed(video: Path, interval: float) -> dict[str, Any]:
 
 def agreement(one: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
     """Share of the faces in both runs, matched by their box, with the same label, and with the same raw one."""
-    from fer_runtime.faces.tracking import overlap
+    from fer_runtime.faces.similarity import overlap
 
     by_frame: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for key in other["labels"]:

@@ -1,5 +1,6 @@
 """How every fer-* command ends: one sentence for an error, and the exit codes."""
 
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
     extra: the optional dependencies that the command needs, named when an import fails.
     """
     name = os.path.basename(sys.argv[0])
+    _log_to_stderr(name)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # systemd's stop: recordings are finished, as on Ctrl-C
     try:
         code = command.main(prog_name=name, standalone_mode=False)
@@ -52,6 +54,13 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
         _say(name, f"unexpected {type(error).__name__}: {error}; FER_EDGE_DEBUG=1 shows where, please report it")
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _log_to_stderr(name: str) -> None:
+    """What the library logs, from warnings on, is a line of the command on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    logging.getLogger("fer_runtime").addHandler(handler)
 
 
 def _say(name: str, message: str) -> None:

@@ -9,7 +9,7 @@ import click
 from fer_runtime.cli.entry import run
 
 if TYPE_CHECKING:
-    from fer_runtime.outputs.jsonl import Output
+    from fer_runtime.outputs.base import Output
     from fer_runtime.pipeline.loop import Loop
     from fer_runtime.system.profiler import Profile
 
@@ -109,7 +109,7 @@ def cli(
     from fer_runtime.model.session import Classifier
     from fer_runtime.outputs.factory import Wanted, open_outputs
     from fer_runtime.pipeline.loop import Loop
-    from fer_runtime.sources.files import is_camera, open_source
+    from fer_runtime.sources.factory import is_camera, open_source
     from fer_runtime.system.profiler import Profile
 
     refuse_same([jsonl if jsonl != "-" else None, record, profiled], [source, model, detector])

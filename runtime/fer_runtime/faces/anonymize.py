@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.faces.detection import RetinaFace
-from fer_runtime.faces.tracking import overlap
-from fer_runtime.model.preprocessing import Box
+from fer_runtime.faces.similarity import overlap
+from fer_runtime.types import Box
 
 MARGIN = 0.35  # of a box's sides, added on each side: hair, ears and a head that moves on
 MEMORY = 1.0  # seconds for which a place stays covered after a face was last found there

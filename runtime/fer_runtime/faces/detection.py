@@ -14,8 +14,8 @@ from retinaface.preprocess import MEAN
 from retinaface.weights import WEIGHTS
 
 from fer_runtime.errors import FerError
-from fer_runtime.model.preprocessing import Box
 from fer_runtime.model.session import open_session, read_checked
+from fer_runtime.types import Box
 
 ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
 

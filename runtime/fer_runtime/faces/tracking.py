@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.faces.detection import Detection, Detector
-from fer_runtime.model.preprocessing import Box
-from fer_runtime.pipeline.pacing import difference, thumbnail
-from fer_runtime.sources.files import Frame
+from fer_runtime.faces.similarity import difference, overlap, thumbnail
 from fer_runtime.system.profiler import Profile
+from fer_runtime.types import Box, Frame
 
 INTERVAL = 0.5  # seconds between looks at the whole frame: how late a new face may be found
 PATIENCE = 0.6  # seconds that a face is kept without being seen: a turned head, a hand before it
@@ -145,14 +144,6 @@ class Tracker:
             return None
         moved = [_moved(detection, left, top) for detection in self._nearby(np.ascontiguousarray(region))]
         return _nearest(moved, box)
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union, 0 to 1."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(0.0, width) * max(0.0, height)
-    return inside / (a[2] * a[3] + b[2] * b[3] - inside) if inside else 0.0
 
 
 def _nearest(detections: Iterable[Detection], box: Box) -> Detection | None:

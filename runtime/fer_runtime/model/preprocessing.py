@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.types import Box
+
 CHANNELS = {"grey": 1, "rgb": 3}
 UPRIGHT, MOST = 12.0, 45.0  # degrees: a face that leans by less is left as it is, see docs/runtime.md
 
@@ -25,8 +27,6 @@ class Framing:
 
 # Measured on FER2013's training faces (fer_train.training.calibration); for data in which the detector finds no faces.
 FER2013 = Framing(centre_x=0.5038, centre_y=0.514, height=1.0279)
-
-Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
 
 def crop_square(box: Box, framing: Framing) -> tuple[float, float, float]:

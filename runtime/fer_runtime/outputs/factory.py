@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from fer_runtime.outputs import window
-from fer_runtime.outputs.jsonl import JsonLines, Output
+from fer_runtime.outputs.base import Output
+from fer_runtime.outputs.jsonl import JsonLines
 from fer_runtime.outputs.recording import open_recording
 from fer_runtime.outputs.systemd import Systemd
-from fer_runtime.sources.files import Source
+from fer_runtime.sources.base import Source
 
 USUAL_FPS = 15.0  # of a recording whose source does not tell its own
 

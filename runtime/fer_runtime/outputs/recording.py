@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
-from fer_runtime.outputs.jsonl import Output
+from fer_runtime.outputs.base import Output
 from fer_runtime.outputs.overlay import draw
 from fer_runtime.types import Result
 

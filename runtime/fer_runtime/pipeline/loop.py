@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from fer_runtime.faces.anonymize import Blur
 from fer_runtime.faces.detection import Detector, RetinaFace
+from fer_runtime.faces.similarity import difference
 from fer_runtime.faces.smoothing import Smoother
 from fer_runtime.faces.tracking import INTERVAL, Track, Tracker
 from fer_runtime.model.preprocessing import crop, tilt
 from fer_runtime.model.session import Classifier
-from fer_runtime.pipeline.pacing import Pace, difference
-from fer_runtime.sources.files import Frame, Source, Waiting, always
+from fer_runtime.pipeline.pacing import Pace
+from fer_runtime.sources.base import OnIdle, Source, always
 from fer_runtime.system.profiler import Profile
-from fer_runtime.types import UNCERTAIN, Face, Result
+from fer_runtime.types import UNCERTAIN, Face, Frame, Result
 
 UNCHANGED = 3.0  # mean difference of two crops' pixels, 0..255, under which the answer is not asked for again
 OLDEST = 1.0  # seconds after which it is in any case
@@ -65,7 +66,7 @@ class Loop:
         self._known: dict[int, Known] = {}
         self._pace = pace or Pace(max_fps, live=source.live)
         self._blur = blur
-        self.waiting: Waiting = always
+        self.waiting: OnIdle = always
 
     def __iter__(self) -> Iterator[tuple[Frame, Result]]:
         """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame."""

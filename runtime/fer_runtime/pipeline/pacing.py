@@ -1,19 +1,14 @@
-"""What the loop may spend: answers a second, heat, and no work on what did not change."""
+"""How fast the loop may go: a given rate, and less where the machine gets hot."""
 
-import sys
+import logging
 import time
-from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from fer_runtime.model.preprocessing import Box
 from fer_runtime.system.thermal import SYSTEM, THROTTLED, temperature, throttling
 
-THUMBNAIL = 16  # pixels of a side: the mean of many pixels hides a sensor's noise, and keeps a face's movements
+log = logging.getLogger(__name__)
+
 # Degrees Celsius and the answers a second allowed from there on. A Raspberry Pi's firmware slows the processor at 80.
 STEPS = ((75.0, 10.0), (77.0, 5.0), (79.0, 2.0))
 COOLER = 3.0  # degrees below a step's before it ends
@@ -21,26 +16,6 @@ EARLY = 0.01  # seconds by which a frame may come before it is due: frames do no
 LOOK = 2.0  # seconds between looks at the temperature
 CPU = "cpu"  # the sensor's type on a Raspberry Pi; what a laptop calls its sensors otherwise is its own business
 WEAK = THROTTLED[0]  # the power supply, not heat
-
-
-def to_stderr(line: str) -> None:
-    """Tell the user of fer-run."""
-    print(f"fer-run: {line}", file=sys.stderr, flush=True)
-
-
-def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    """The box of a frame (uint8 BGR [h, w, 3]), as far as it is inside, as grey uint8 [16, 16]."""
-    x, y, width, height = (round(value) for value in box)
-    inside = image[max(0, y) : max(1, y + height), max(0, x) : max(1, x + width)]
-    if inside.size == 0:
-        return np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
-    small = cv2.resize(inside, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
-
-
-def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Mean absolute difference of two images of one shape, 0..255."""
-    return float(cv2.norm(a, b, cv2.NORM_L1)) / a.size
 
 
 class Pace:
@@ -76,12 +51,13 @@ class Pace:
 class Heat:
     """How much slower the loop must be for the machine to stay cool, from the temperature and the firmware's flags.
 
-    Where they cannot be read, as on other machines than a Raspberry Pi, it never must.
+    The log has a line when it slows down and one when that is over. Where neither can be read, as on other machines
+    than a Raspberry Pi, it never must.
     """
 
-    def __init__(self, say: Callable[[str], None] = to_stderr, system: Path = SYSTEM) -> None:
-        """say: is told when the loop slows down and when that is over; system: Linux's folder of devices."""
-        self._say, self._system = say, system
+    def __init__(self, system: Path = SYSTEM) -> None:
+        """system: Linux's folder of devices."""
+        self._system = system
         self._known = temperature(system, CPU) is not None or throttling(system) is not None
         self._looked = -inf
         self._step = 0  # how many of STEPS are reached
@@ -105,9 +81,9 @@ class Heat:
         )
         if self._step and not before:
             why = f"{degrees:.0f} degrees" if degrees >= STEPS[0][0] - COOLER else "the firmware slows the processor"
-            self._say(f"it is hot ({why}): fewer answers a second until it is cooler")
+            log.warning("it is hot (%s): fewer frames per second until it is cooler", why)
         if before and not self._step:
-            self._say(f"cool again ({degrees:.0f} degrees): full pace")
+            log.warning("cool again (%.0f degrees): full pace", degrees)
         if WEAK in held and not self._weak:
             self._weak = True
-            self._say("the power supply is too weak (the firmware tells of low voltage): use the board's own")
+            log.warning("the power supply is too weak (the firmware tells of low voltage): use the board's own")

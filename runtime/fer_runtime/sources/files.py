@@ -1,92 +1,22 @@
-"""Frames: what they are, and where they come from; video files and pictures, of which every one counts."""
+"""Video files and pictures, of which every frame counts."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.data.index import IMAGE_SUFFIXES
 from fer_runtime.errors import FerError
+from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.system.profiler import Profile
+from fer_runtime.types import Frame
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_CLAIMED = 2**24  # bytes that a part of a PNG may lack: a file cut short is still shown as far as it goes
 USUAL_FPS = 25.0  # of a video file that does not tell
 MOST_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
-Due = Callable[[float], bool]  # whether there is time for the frame of that time, seconds on the source's clock
-Waiting = Callable[[float], bool]  # takes the seconds since the last frame; False: no more are wanted
-
-
-def always(at: float) -> bool:  # noqa: ARG001 - the types' signature
-    """Every frame is due, and every wait is fine."""
-    return True
-
-
-@dataclass(frozen=True)
-class Frame:
-    """image: uint8 BGR [h, w, 3]; index: from 0; captured: when it was read, monotonic seconds; time: the same, UTC;
-    at: seconds on the source's own clock, which a file's frames tell however fast they are read; None for a picture.
-    """
-
-    image: NDArray[np.uint8]
-    index: int
-    at: float | None = None
-    name: str = ""
-    captured: float = field(default_factory=time.monotonic)
-    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-
-
-class Source(Protocol):
-    """fps: nominal frames a second, 0 when unknown; live: its frames come at their own pace, whoever looks at them;
-    notes: after the frames, what the user should be told.
-    """
-
-    fps: float
-    live: bool
-    notes: list[str]
-
-    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:
-        """The frames in order that are due; others are not even decoded. Raises FerError when the source holds none.
-
-        waiting: is called a few times a second while none comes, as from a camera that is lost and opened again.
-        """
-
-
-def open_source(
-    name: str,
-    realtime: bool = False,
-    profile: Profile | None = None,
-    size: tuple[int, int] | None = None,
-    fps: float | None = None,
-) -> Source:
-    """A camera index, /dev path, `picamera`, stream URL, video file, picture or folder of pictures. Raises FerError.
-
-    realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
-    profile: takes how long frames took to capture and decode. size (width, height) and fps: what a camera is asked for.
-    """
-    if (size or fps) and not is_camera(name):
-        raise FerError(f"--size and --fps are for a camera: {name} comes as it is")
-    if is_camera(name) or "://" in name:
-        from fer_runtime.sources.live import Live
-
-        return Live(name, profile=profile, size=size, fps=fps)
-    path = Path(name)
-    if path.is_dir():
-        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        if not pictures:
-            raise FerError(f"the folder {path} holds no pictures: expected files such as .jpg or .png")
-        return Pictures(pictures)
-    if not path.is_file():
-        raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return Pictures([path])
-    return Video(path, realtime, profile)
 
 
 class Pictures:
@@ -99,7 +29,7 @@ class Pictures:
         self._paths = paths
         self.notes: list[str] = []
 
-    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - none has a time
+    def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - none has a time
         """The pictures that can be decoded. Raises FerError when none can."""
         index = 0
         broken: list[Path] = []
@@ -150,8 +80,8 @@ class Video:
             raise FerError(f"{path} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
         self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS))
 
-    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
-        """The frames in order that are due. Raises FerError when there is none."""
+    def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
+        """The frames in order for which `should_decode`. Raises FerError when there is none."""
         fps = self.fps or USUAL_FPS
         index = last = left_out = 0
         started = time.monotonic()
@@ -162,7 +92,7 @@ class Video:
                 early = index / fps - (time.monotonic() - started)
                 # One a second is given however late it is, where even decoding is slower than the file's pace.
                 late = self.live and early < -1 / fps and index - last < fps
-                if late or not due(index / fps):
+                if late or not should_decode(index / fps):
                     index += 1
                     continue
                 with self._profile.stage("decode"):
@@ -185,14 +115,3 @@ class Video:
         """Take the next frame: how many before it are broken; None at the end."""
         with self._profile.stage("capture"):
             return next((broken for broken in range(MOST_BROKEN) if self._capture.grab()), None)
-
-
-def is_camera(name: str) -> bool:
-    """Whether it names a camera of this machine: a number, a /dev path, or `picamera`."""
-    number = name.isascii() and name.isdecimal() and len(name) < 4
-    return number or name.startswith("/dev/video") or name == "picamera"
-
-
-def nominal_fps(fps: float) -> float:
-    """Frames a second that a source tells, 0 where it tells nothing likely."""
-    return fps if 0 < fps <= 1000 else 0.0

@@ -1,9 +1,10 @@
 """Cameras and streams: only the newest frame counts, and a source that dies is opened again."""
 
+import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -12,9 +13,11 @@ import cv2
 import numpy as np
 
 from fer_runtime.errors import FerError
-from fer_runtime.pipeline.pacing import to_stderr
-from fer_runtime.sources.files import Due, Frame, Waiting, always, nominal_fps
+from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.system.profiler import Profile
+from fer_runtime.types import Frame
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_MS = 10_000
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds before a lost source is opened again; each wait doubles the last
@@ -38,8 +41,8 @@ class Live:
     """A thread reads all frames and keeps the newest, so that answers are never late by a queue.
 
     When the source gives no more, it is opened again after growing waits, for as long as the frames are asked for;
-    a wait ends when its server takes connections again, or its device is back. Meanwhile there are no frames, and `say`
-    is told once when it is lost and once when it is back.
+    a wait ends when its server takes connections again, or its device is back. Meanwhile there are no frames, and the
+    log has a line when it is lost and one when it is back.
     """
 
     live = True
@@ -47,16 +50,15 @@ class Live:
     def __init__(
         self,
         name: str,
-        say: Callable[[str], None] = to_stderr,
         profile: Profile | None = None,
         size: tuple[int, int] | None = None,
         fps: float | None = None,
     ) -> None:
         """name: a camera's number or /dev path, `picamera`, or a URL. Raises FerError where it cannot be opened.
 
-        size (width, height) and fps: what a camera is asked for; `say` is told where it gives something else.
+        size (width, height) and fps: what a camera is asked for; the log has a line where it gives something else.
         """
-        self._name, self._say, self._profile = name, say, profile or Profile()
+        self._name, self._profile = name, profile or Profile()
         self._size, self._fps = size, fps
         self.notes: list[str] = []
         self._capture = self._opened()
@@ -64,35 +66,35 @@ class Live:
             raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {_advice(name)}")
         self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS))
         if given := _differs(self._capture, size, fps):
-            say(f"{name} gives {given}")
+            log.warning("%s gives %s", name, given)
         self._newest: Frame | None = None
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._there = True  # whether the source seemed to be there at the last look
 
-    def frames(self, due: Due = always, waiting: Waiting = always) -> Iterator[Frame]:
+    def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:
         """The newest frame each time one is asked for, without end. Raises FerError when not even one came.
 
-        due: is asked in the thread that reads; waiting: in the caller's.
+        should_decode is called in the thread that reads, on_idle in the caller's.
         """
-        reader = threading.Thread(target=self._read, args=[due], name="capture", daemon=True)
+        reader = threading.Thread(target=self._read, args=[should_decode], name="capture", daemon=True)
         reader.start()
         try:
             while not self._over.is_set():
-                if (frame := self._next(waiting)) is None:
+                if (frame := self._next(on_idle)) is None:
                     return
                 yield frame
         finally:
             self._over.set()
             reader.join(timeout=2)
 
-    def _next(self, waiting: Waiting) -> Frame | None:
+    def _next(self, on_idle: OnIdle) -> Frame | None:
         began = time.monotonic()
         with self._changed:
             while self._newest is None:
                 if self._over.is_set():
                     raise FerError(f"{self._name} opened but gave no frame: is another program using the camera?")
-                if not self._changed.wait(TICK) and not waiting(time.monotonic() - began):
+                if not self._changed.wait(TICK) and not on_idle(time.monotonic() - began):
                     return None
             frame, self._newest = self._newest, None
             return frame
@@ -101,13 +103,13 @@ class Live:
         with self._profile.stage("capture"):  # mostly waiting for the camera
             return self._capture.grab()
 
-    def _read(self, due: Due) -> None:
+    def _read(self, should_decode: ShouldDecode) -> None:
         index, wait = 0, 0.0
         try:
             while not self._over.is_set():
                 fine = self._capture.isOpened() and self._grabbed()
                 at = time.monotonic()
-                if fine and not due(at):  # not decoded: with motion JPEG that is most of the work
+                if fine and not should_decode(at):  # not decoded: with motion JPEG that is most of the work
                     index += 1
                     continue
                 if fine:
@@ -115,7 +117,7 @@ class Live:
                         fine, image = self._capture.retrieve()
                 if fine:
                     if wait:
-                        self._say(f"{self._name} is back")
+                        log.warning("%s is back", self._name)
                     wait = 0.0
                     with self._changed:
                         self._newest = Frame(np.asarray(image, np.uint8), index, at, captured=at)
@@ -125,7 +127,7 @@ class Live:
                 if index == 0:
                     break
                 if not wait:
-                    self._say(f"{self._name} gives no more frames: it is opened again until it does")
+                    log.warning("%s gives no more frames: it is opened again until it does", self._name)
                 wait = min(LONGEST_WAIT, 2 * wait or FIRST_WAIT)
                 self._capture.release()
                 if self._came_back(wait):
