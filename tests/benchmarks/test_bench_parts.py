@@ -18,10 +18,14 @@ from fer_benchmarks.classifiers.specs import Given
 from fer_benchmarks.measure import accuracy, environment
 from fer_benchmarks.measure.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer_benchmarks.measure.energy import find_meter
-from fer_benchmarks.measure.runner import _figures
+from fer_benchmarks.measure.latency import Setting, Timed
+from fer_benchmarks.measure.runner import _add_run, _figures, _peak_ms
 from fer_benchmarks.report import baseline, publish, tables
+from fer_export.validation import speedup
+from fer_export.validation.speedup import Timing
 from fer_runtime.errors import FerError
-from fer_runtime.model import onnx_writer
+from fer_runtime.model import onnx_writer, peak
+from fer_runtime.model.manifest import golden_faces
 from fer_runtime.model.session import Classifier, default_model, open_session
 from helpers.drawn import draw_face
 
@@ -68,12 +72,33 @@ def test_multiply_adds_are_counted_by_hand() -> None:
     assert found
     assert found.macs == Classifier(file).manifest.macs
     for precision in ("fp32", "int8"):
-        large = cost.count(
-            onnx_writer.large_convolution(precision), (1, onnx_writer.CHANNELS, onnx_writer.SIDE, onnx_writer.SIDE)
-        )
+        large = cost.count(peak.large_convolution(precision), peak.SHAPE)
         assert large
-        assert large.macs == onnx_writer.LARGE_MACS
-        onnx.checker.check_model(onnx.load_from_string(onnx_writer.large_convolution(precision)), full_check=True)
+        assert large.macs == peak.MACS
+        onnx.checker.check_model(onnx.load_from_string(peak.large_convolution(precision)), full_check=True)
+
+
+def test_export_and_bench_give_one_file_one_share_of_the_peak() -> None:
+    """The same times: a file of 22 MMAC in 0.2 ms, beside a large convolution whose calls take 0.5 to 0.9 ms."""
+    macs, peak_calls = 22_000_000, np.linspace(0.5, 0.9, 40).reshape(4, 10)
+    row: dict[str, Any] = {"name": "a", "macs": macs, "precision": "int8", "runs": []}
+    timed = Timed(tight=np.full((4, 10), 0.2))
+    peak_ms = _peak_ms([Timed(tight=2 * peak_calls), Timed(tight=peak_calls)])
+    _add_run(row, Setting(1, 1, 1, None), timed, timed, peak_ms)
+    exported = {
+        "int8": Timing(0.2, 1, (1, 1), 0.19), speedup.PEAK: Timing(0.7, 1, (1, 1), float(peak_calls.min()))
+    }  # fmt: skip
+    share = speedup.peak_share(exported, macs)
+    assert share == pytest.approx((macs / 0.2) / (128 * 128 * 9 * 24 * 24 / 0.5))
+    assert row["runs"][0]["peak_share"] == pytest.approx(share)
+
+
+def test_an_export_times_the_same_large_convolution() -> None:
+    file = default_model().read_bytes()
+    timings = speedup.race({"fp32": file, "int8": file}, golden_faces(0, 48, 1, 1), 1)
+    assert 0 < timings[speedup.PEAK].fastest < timings[speedup.PEAK].p50
+    direct = open_session(peak.large_convolution("int8"))
+    assert direct.run(["y"], {"x": peak.pixels("int8")})[0].shape == peak.SHAPE
 
 
 def test_multiply_adds_of_groups_strides_and_products() -> None:

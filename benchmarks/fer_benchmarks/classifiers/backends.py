@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.protocol import Answer
 from fer_runtime.errors import FerError
+from fer_runtime.model import peak
 from fer_runtime.model.manifest import PROBABILITIES
 from fer_runtime.model.preprocessing import to_face
 from fer_runtime.model.session import Classifier, open_file
@@ -95,9 +96,7 @@ def of_cv2(file: Path, threads: int, plain: Plain | None) -> Answer:
 def of_peak(file: Path, threads: int) -> Answer:
     """The one large convolution: what this machine does at its best; the crops are not looked at."""
     session = open_file(file, threads)
-    given = session.get_inputs()[0]
-    kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
-    feed = {given.name: np.random.RandomState(0).randint(0, 256, given.shape).astype(kind)}
+    feed = {"x": peak.pixels("int8" if session.get_inputs()[0].type == "tensor(uint8)" else "fp32")}
     return lambda _: session.run(["y"], feed)[0]
 
 

@@ -18,7 +18,7 @@ from fer_benchmarks.measure.latency import Setting, Timed
 from fer_benchmarks.measure.scoring import Say
 from fer_benchmarks.measure.statistics import Times
 from fer_benchmarks.report.baseline import SCHEMA
-from fer_runtime.model import onnx_writer
+from fer_runtime.model import peak
 
 RESOLUTION = 0.02  # two processes of one file differ by so much, as their memory lies differently
 WIDEST = 0.1  # a ratio that is known no better says nothing
@@ -50,11 +50,11 @@ def measure(wish: Wish, say: Say) -> dict[str, Any]:
             twin = replace(wish.entrants[0], name="the first file again")
             timed = latency.measure([*wish.entrants, twin], large, setting, meter, lambda: say("", 1))
             times, again, best = timed[: len(rows)], timed[len(rows)], timed[len(rows) + 1 :]
-            peak = _peak(best)
+            peak_ms = _peak_ms(best)
             for row, found in zip(rows, times, strict=True):
-                _add_run(row, setting, found, times[0], peak)
+                _add_run(row, setting, found, times[0], peak_ms)
             checks.append(_self_check(setting, times[0], again))
-            peaks.append({"threads": setting.threads, "batch": setting.batch} | peak)
+            peaks.append({"threads": setting.threads, "batch": setting.batch} | _rates(peak_ms))
         if wish.data:
             threads = wish.settings[0].threads
             scoring.score(wish.entrants, rows, wish.data, threads, wish.robust, scratch, say)
@@ -94,13 +94,13 @@ def _row(entrant: Entrant) -> dict[str, Any]:
     }
 
 
-def _add_run(row: dict[str, Any], setting: Setting, found: Timed, first: Timed, peak: dict[str, float]) -> None:
+def _add_run(row: dict[str, Any], setting: Setting, found: Timed, first: Timed, peak_ms: dict[str, float]) -> None:
     """One setting's figures, or why there are none."""
     if found.failed:
         row["failed"] = row["failed"] or found.failed
         return
     tight = _figures(found.tight)
-    best = peak["int8_gmacs" if row["precision"] == "int8" else "fp32_gmacs"]
+    best = peak_ms["int8" if row["precision"] == "int8" else "fp32"]
     row["runs"].append(
         {
             "threads": setting.threads,
@@ -116,7 +116,7 @@ def _add_run(row: dict[str, Any], setting: Setting, found: Timed, first: Timed, 
             "paced_cpu_ms": found.paced_cpu_ms,
             "peak_bytes": found.peak_bytes,
             "joules": found.joules,
-            "peak_share": row["macs"] * setting.batch / 1e6 / tight["p50"] / best if row["macs"] else None,
+            "peak_share": peak.share(row["macs"] * setting.batch, tight["p50"], best) if row["macs"] else None,
             "ratio": None if first.failed else list(statistics.ratio(_medians(found.tight), _medians(first.tight))),
             "blocks": [round(median, 5) for median in _medians(found.tight).tolist()],
         }
@@ -147,15 +147,19 @@ def _large_convolutions(scratch: Path) -> list[Entrant]:
     found = []
     for precision in ("fp32", "int8"):
         file = scratch / f"peak.{precision}.onnx"
-        file.write_bytes(onnx_writer.large_convolution(precision))
+        file.write_bytes(peak.large_convolution(precision))
         found.append(specs.of_peak(file, precision))
     return found
 
 
-def _peak(best: list[Timed]) -> dict[str, float]:
+def _peak_ms(best: list[Timed]) -> dict[str, float]:
+    """The large convolutions' fastest calls, by precision."""
+    return {name: float(timed.tight.min()) for name, timed in zip(("fp32", "int8"), best, strict=True)}
+
+
+def _rates(peak_ms: dict[str, float]) -> dict[str, float]:
     """10^9 multiply-adds a second of the large convolutions, at their fastest."""
-    rates = [onnx_writer.LARGE_MACS / float(timed.tight.min()) / 1e6 for timed in best]
-    return dict(zip(("fp32_gmacs", "int8_gmacs"), rates, strict=True))
+    return {f"{precision}_gmacs": peak.MACS / ms / 1e6 for precision, ms in peak_ms.items()}
 
 
 def _self_check(setting: Setting, first: Timed, again: Timed) -> dict[str, Any]:
