@@ -1,6 +1,7 @@
 """The house: folders, imports, the wheel, and every command's help."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -22,6 +23,12 @@ ALLOWED = {
     "fer_benchmarks": {"fer_benchmarks", "fer_runtime"},
 }
 EXPORT_TAKES = {"model", "checkpoint", "ranges"}  # what rebuilds, reads and observes a network
+# Folders of a package from the bottom up: each may import those in rows above its own, and none beside it in its row.
+# Single modules at a package's top that are not named here are the lowest row.
+ROWS = {
+    "fer_runtime": [["system"], ["model"], ["data", "faces"], ["sources"], ["outputs", "pipeline"], ["cli"]],
+}
+MAX_ENTRIES = 13  # modules and folders at a package's top, so that one look takes them all in
 COMMANDS = [
     ["fer-train"],
     ["fer-train", "fit"],
@@ -46,20 +53,68 @@ def test_folder_x_holds_the_package_fer_x() -> None:
         assert entries == {package}
 
 
-@pytest.mark.parametrize("package", FOLDERS.values())
-def test_imports_point_one_way(package: str) -> None:
-    folder = next(f for f, p in FOLDERS.items() if p == package)
-    for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            for top, *rest in (name.split(".") for name in names):
-                assert not top.startswith("fer_") or top in ALLOWED[package], f"{path} imports {top}"
-                if (package, top) == ("fer_export", "fer_train"):
-                    assert rest[0] in EXPORT_TAKES, f"{path} imports {top}.{rest[0]}"
+MODULES = {
+    ".".join(path.relative_to(ROOT / folder).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder, package in FOLDERS.items()
+    for path in (ROOT / folder / package).rglob("*.py")
+}
+
+
+def imports(module: str) -> set[str]:
+    """Our modules that `module` names in an import: at its top, inside a function, or for type checkers alone."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module or "" for name in names}
+    assert not any(name.startswith("fer_") and name not in MODULES for name in found), f"{module}: {found}"
+    return found & set(MODULES)
+
+
+IMPORTS = {module: imports(module) for module in MODULES}
+
+
+def test_imports_point_one_way() -> None:
+    for module, imported in IMPORTS.items():
+        package = module.split(".")[0]
+        for other in imported:
+            top, *rest = other.split(".")
+            assert top in ALLOWED[package], f"{module} imports {other}"
+            if (package, top) == ("fer_export", "fer_train"):
+                assert rest[0] in EXPORT_TAKES, f"{module} imports {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    try:
+        graphlib.TopologicalSorter(IMPORTS).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"imports go in a circle: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", ROWS)
+def test_folders_import_only_what_lies_below_them(package: str) -> None:
+    row_of = {name: number for number, row in enumerate(ROWS[package], 1) for name in row}
+    folders = {path.name for path in MODULES[package].parent.iterdir() if (path / "__init__.py").exists()}
+    assert folders <= set(row_of), "a new folder: say in ROWS what it may import"
+    for module, imported in IMPORTS.items():
+        top, *rest = module.split(".")
+        if top != package or not rest:  # __init__ hands out the public classes
+            continue
+        for other in imported:
+            place = other.split(".")[1:2]
+            if other.startswith(f"{package}.") and place != rest[:1]:
+                below = row_of.get(place[0], 0) < row_of.get(rest[0], 0) or place[0] not in row_of
+                assert below, f"{module} imports {other}, which lies above it or beside it"
+
+
+@pytest.mark.parametrize(("folder", "package"), FOLDERS.items())
+def test_the_top_of_a_package_can_be_taken_in_at_once(folder: str, package: str) -> None:
+    entries = {path.stem for path in (ROOT / folder / package).iterdir()}
+    entries -= {"__init__", "__main__", "__pycache__", "py", "assets"}
+    assert len(entries) <= MAX_ENTRIES, sorted(entries)
 
 
 def test_the_wheel_holds_the_packages_and_the_default_model(tmp_path: Path) -> None:
