@@ -22,7 +22,7 @@ ALLOWED = {
     "fer_export": {"fer_export", "fer_train", "fer_runtime"},  # of fer_train: see EXPORT_TAKES
     "fer_benchmarks": {"fer_benchmarks", "fer_runtime"},
 }
-EXPORT_TAKES = {"model", "checkpoint", "ranges"}  # what rebuilds, reads and observes a network
+EXPORT_TAKES = {"model", "checkpoint", "ranges", "inference"}  # what rebuilds, reads, observes and runs a network
 # Folders of a package from the bottom up: each may import those in rows above its own, and none beside it in its row.
 # Single modules at a package's top that are not named here are the lowest row.
 ROWS = {

@@ -14,10 +14,10 @@ from fer_runtime.data.dataset import Faces, load
 from fer_runtime.errors import FerError
 from fer_runtime.model.session import Classifier
 from fer_train import checkpoint
+from fer_train.inference import predict
 from fer_train.model import Architecture, FerNet, Stage, folded, normalize
 from fer_train.ranges import activation_ranges
 from fer_train.recipe import RECIPES
-from fer_train.training.loop import predict
 from fer_train.training.qat import Tuning, rounding, tune
 from fer_train.training.soft_targets import Answers, labelled
 
@@ -43,10 +43,10 @@ def test_the_rounding_network_answers_as_the_int8_file(
     faces = load(faces_folder).split("valid")
     source = checkpoint.load(trained / "model.pt")
     wanted = Classifier(exported["int8"]).logits(faces.pixels)
-    got = predict(rounding(source.network, source.ranges), faces, CPU).numpy()
+    got = predict(rounding(source.network, source.ranges), faces.pixels).numpy()
     assert np.median(np.abs(got - wanted)) < 1e-4  # a sum that lies on a step's edge may fall the other way
     assert (got.argmax(1) == wanted.argmax(1)).mean() > 0.98
-    assert np.median(np.abs(predict(source.network, faces, CPU).numpy() - wanted)) > 1e-3
+    assert np.median(np.abs(predict(source.network, faces.pixels).numpy() - wanted)) > 1e-3
 
 
 def test_every_kind_of_layer_is_rounded_as_in_the_file(
@@ -71,8 +71,8 @@ def test_every_kind_of_layer_is_rounded_as_in_the_file(
     done = command("fer-export", tmp_path / "model.pt", "--precision", "int8", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     wanted = Classifier(tmp_path / "model.int8.onnx").logits(faces.pixels)
-    got = predict(rounding(network, ranges), faces, CPU).numpy()
-    unrounded = predict(network, faces, CPU).numpy()
+    got = predict(rounding(network, ranges), faces.pixels).numpy()
+    unrounded = predict(network, faces.pixels).numpy()
     assert np.median(np.abs(got - wanted)) < 0.1 * np.median(np.abs(unrounded - wanted))
 
 
@@ -90,7 +90,7 @@ def test_what_is_learned_is_what_the_file_answers(
 
     wanted = labelled(faces, 3, RECIPES["nano"], None)
     before, after = (
-        torch.nn.functional.cross_entropy(predict(rounding(n, source.ranges), faces, CPU), wanted)
+        torch.nn.functional.cross_entropy(predict(rounding(n, source.ranges), faces.pixels), wanted)
         for n in (source.network, network)
     )
     assert after < before
@@ -102,7 +102,7 @@ def test_what_is_learned_is_what_the_file_answers(
     for name, conv in folded(network).named_modules():
         if isinstance(conv, torch.nn.Conv2d):
             assert np.allclose(int8_weights(file, name), conv.weight.detach().numpy(), rtol=1e-6, atol=0)
-    got = predict(rounding(network, source.ranges), valid, CPU).numpy()
+    got = predict(rounding(network, source.ranges), valid.pixels).numpy()
     assert np.median(np.abs(got - Classifier(file).logits(valid.pixels))) < 1e-4
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fer_benchmarks.protocol import Answer
 from fer_runtime.errors import FerError
 from fer_runtime.model import peak
+from fer_runtime.model.inference import softmax
 from fer_runtime.model.manifest import PROBABILITIES
 from fer_runtime.model.preprocessing import to_face
 from fer_runtime.model.session import Classifier, open_file
@@ -135,16 +137,10 @@ def _one_by_one(run: Callable[[Tensor], NDArray[np.float32]]) -> Callable[[Tenso
 
 def _as_probabilities(
     run: Callable[[Tensor], NDArray[np.float32]], sample: Tensor
-) -> Callable[[Tensor], NDArray[np.float32]]:
+) -> Callable[[Tensor], NDArray[np.floating[Any]]]:
     """`run` itself where its answers are probabilities already, else their softmax."""
     found = run(sample)
     if found.min() >= 0 and np.allclose(found.sum(-1), 1, atol=1e-3):
         return run
 
-    def softmax(tensor: Tensor) -> NDArray[np.float32]:
-        logits = run(tensor)
-        grown: NDArray[np.float32] = np.exp(logits - logits.max(1, keepdims=True))
-        shares: NDArray[np.float32] = grown / grown.sum(1, keepdims=True)
-        return shares
-
-    return softmax
+    return lambda tensor: softmax(run(tensor))

@@ -73,9 +73,10 @@ def changes(classifier: "Classifier", faces: "Faces") -> list[tuple[NDArray[np.f
 
     Both are named rightly and clearly; each frame of a face is shifted, scaled and noisy, as a camera's is.
     """
+    from fer_runtime.model.inference import batched
+
     rng = np.random.RandomState(0)
-    chunks = np.array_split(faces.pixels, max(1, len(faces) // 64))
-    probabilities = np.concatenate([classifier(chunk) for chunk in chunks])
+    probabilities = batched(classifier, faces.pixels)
     right = (probabilities.argmax(1) == faces.labels) & (probabilities.max(1) >= CLEAR)
     clear = np.flatnonzero(right)
     pairs: list[tuple[NDArray[np.float32], NDArray[np.float32], int]] = []

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 from fer_export.graph.export import IR, NORMALIZED, OPSET
 from fer_export.quantization.qdq import stored
 from fer_runtime.data.dataset import Faces, stratified
+from fer_runtime.model.inference import batches
 from fer_runtime.model.manifest import Manifest
 from fer_runtime.model.session import open_session
 from fer_train.checkpoint import Ranges
@@ -55,7 +56,7 @@ def _observed(core: onnx.ModelProto, inputs: NDArray[np.float32]) -> dict[str, N
     wanted = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in present]
     model.graph.output.extend(wanted)
     session = open_session(float_model(model))
-    chunks = [inputs[start : start + CHUNK] for start in range(0, len(inputs), CHUNK)]
+    chunks = list(batches(inputs, CHUNK))
     kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     for chunk in chunks:
         for name, values in zip(names, session.run(names, {NORMALIZED: chunk}), strict=True):

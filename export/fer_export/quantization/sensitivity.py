@@ -12,6 +12,7 @@ from fer_export.quantization.calibration import float_model, normalized
 from fer_export.quantization.qdq import ACTIVATIONS, WEIGHTED, quantizable
 from fer_export.quantization.weight_rounding import with_weights_of
 from fer_runtime.data.dataset import Faces, stratified
+from fer_runtime.model.inference import batched
 from fer_runtime.model.manifest import LOGITS, Manifest
 from fer_runtime.model.session import open_session
 from fer_train.checkpoint import Ranges
@@ -54,8 +55,7 @@ def harms(
 
 def _logits(model: onnx.ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     session = open_session(float_model(model))
-    chunks = np.array_split(inputs, max(1, len(inputs) // 64))
-    return np.concatenate([session.run([LOGITS], {NORMALIZED: chunk})[0] for chunk in chunks])
+    return batched(lambda batch: session.run([LOGITS], {NORMALIZED: batch})[0], inputs)
 
 
 def _rounded_tensor(core: onnx.ModelProto, node: onnx.NodeProto, ranges: Ranges) -> onnx.ModelProto:

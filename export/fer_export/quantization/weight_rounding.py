@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fer_export.graph.export import NORMALIZED
 from fer_export.quantization.calibration import CHUNK, float_model
+from fer_runtime.model.inference import batches
 from fer_runtime.model.session import open_session
 
 LEVELS = 64  # 7 bits: -64..64 (reduce_range, see fer_export.quantization.qdq)
@@ -97,7 +98,7 @@ def _patches(model: onnx.ModelProto, node: onnx.NodeProto, inputs: NDArray[np.fl
         tapped.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     session = open_session(float_model(tapped))
     kernel = _value(model, node.input[1]).shape[2:]
-    chunks = [inputs[start : start + CHUNK] for start in range(0, len(inputs), CHUNK)]
+    chunks = list(batches(inputs, CHUNK))
     rng = np.random.RandomState(0)  # a fixed stream in every numpy version
     sampled = []
     for chunk in chunks:

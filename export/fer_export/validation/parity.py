@@ -11,8 +11,10 @@ from torch import nn
 from fer_export.quantization.calibration import normalized
 from fer_export.validation.layer_diff import first_difference
 from fer_runtime.errors import GateError
+from fer_runtime.model.inference import batched, softmax
 from fer_runtime.model.manifest import INPUT, LOGITS, PROBABILITIES, Manifest, golden_faces
 from fer_runtime.model.session import open_session
+from fer_train.inference import predict
 
 # Largest |delta logit| over max(1, |logit|): what float32 sums in another order, and weights in half, may differ by.
 BOUNDS = {"fp32": 1e-4, "fp16": 2e-2}
@@ -82,17 +84,16 @@ def reference(network: nn.Module, manifest: Manifest, pixels: NDArray[np.uint8])
 
     The pixels are normalized here, so that a mistake in the exported normalization shows.
     """
-    with torch.no_grad():
-        chunks = np.array_split(pixels, max(1, len(pixels) // 256))
-        answers = [network(torch.from_numpy(normalized(chunk, manifest))) for chunk in chunks]
-    return torch.cat(answers).numpy()
+    logits: NDArray[np.float32] = predict(
+        network, pixels, prepare=lambda batch: torch.from_numpy(normalized(batch.numpy(), manifest))
+    ).numpy()
+    return logits
 
 
 def answers(file: bytes, pixels: NDArray[np.uint8], setting: Setting) -> NDArray[np.float32]:
     """The file's logits [n, classes] for uint8 [n, c, h, w]."""
     session = open_session(file, setting.threads, setting.optimized)
-    chunks = [pixels[start : start + setting.batch] for start in range(0, len(pixels), setting.batch)]
-    return np.concatenate([session.run([LOGITS], {INPUT: chunk})[0] for chunk in chunks])
+    return batched(lambda batch: session.run([LOGITS], {INPUT: batch})[0], pixels, setting.batch)
 
 
 def compare(file: bytes, expected: NDArray[np.float32], pixels: NDArray[np.uint8]) -> Comparison:
@@ -133,8 +134,7 @@ def prove(
 def check_probabilities(file: bytes, pixels: NDArray[np.uint8], manifest: Manifest) -> None:
     """Raise ParityError unless probabilities are the softmax of logits / temperature, to 1e-5."""
     logits, found = open_session(file).run([LOGITS, PROBABILITIES], {INPUT: pixels[:ALONE]})
-    wanted = torch.softmax(torch.from_numpy(logits) / manifest.temperature, 1).numpy()
-    off = np.abs(found - wanted).max(1)
+    off = np.abs(found - softmax(logits, manifest.temperature)).max(1)
     if not off.max() <= 1e-5:
         face = int(np.nanargmax(np.where(np.isnan(off), np.inf, off)))
         what = f"probabilities of face {face} are not the softmax of its logits over {manifest.temperature:g}"

@@ -12,6 +12,7 @@ from fer_runtime.data.index import Split
 from fer_runtime.data.metrics import score
 from fer_runtime.errors import FerError
 from fer_runtime.model import onnx_format
+from fer_runtime.model.inference import batched, softmax
 from fer_runtime.model.manifest import Golden, Manifest, golden_faces
 from fer_runtime.model.session import Classifier
 
@@ -72,15 +73,15 @@ def of_golden(path: Path, manifest: Manifest) -> list[Check]:
     checks = []
     for threads, optimized in SETTINGS:
         setting = f"{threads} thread{'s' * (threads > 1)}, {'optimized' if optimized else 'as it is'}"
-        golden, softmax = f"golden logits, {setting}", f"probabilities, {setting}"
+        golden, shares = f"golden logits, {setting}", f"probabilities, {setting}"
         try:
             logits, probabilities = _answers(Classifier(path, threads, optimized), faces)
         except FerError as error:
             checks.append(Check(golden, str(error), "answers", False))
             continue
         checks.append(within(golden, float(np.abs(logits - expected).max()), bound))
-        tempered = _softmax(logits.astype(np.float64) / manifest.temperature)
-        checks.append(within(softmax, float(np.abs(probabilities - tempered).max()), SOFTMAX_BOUND))
+        tempered = softmax(logits, manifest.temperature)
+        checks.append(within(shares, float(np.abs(probabilities - tempered).max()), SOFTMAX_BOUND))
     return checks
 
 
@@ -110,15 +111,5 @@ def _golden_logits(golden: Golden | None, classes: int) -> NDArray[np.float64] |
 
 def _answers(classifier: Classifier, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and probabilities, float32 [2, n, classes] each: of one batch, and face by face."""
-    one_by_one = [faces[i : i + 1] for i in range(len(faces))]
-    logits, probabilities = (
-        np.stack([ask(faces), np.concatenate([ask(face) for face in one_by_one])])
-        for ask in (classifier.logits, classifier)
-    )
+    logits, probabilities = (np.stack([ask(faces), batched(ask, faces, 1)]) for ask in (classifier.logits, classifier))
     return logits, probabilities
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    share: NDArray[np.float64] = powers / powers.sum(-1, keepdims=True)
-    return share

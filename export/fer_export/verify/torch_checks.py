@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from fer_export.validation import parity
 from fer_export.verify.checks import Check, within
 from fer_runtime.errors import FerError
+from fer_runtime.model.inference import batched
 from fer_runtime.model.manifest import Manifest
 from fer_runtime.model.session import Classifier
 from fer_train.checkpoint import Checkpoint
@@ -40,8 +41,7 @@ def _of_logits(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.ui
             return Check(name, "another input or other labels", "the same", False)
         faces = parity.generated_faces(manifest.size) if pixels is None else pixels
         expected = parity.reference(source.network, manifest, faces)
-        chunks = np.array_split(faces, max(1, len(faces) // 64))
-        found = np.concatenate([classifier.logits(chunk) for chunk in chunks])
+        found = batched(classifier.logits, faces)
     except FerError as error:
         return Check(name, str(error), "answers", False)
     if bound is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
 from fer_runtime.model import onnx_format
+from fer_runtime.model.inference import batched
 from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIES, Manifest, parse
 
 NOWHERE = "/nonexistent/"
@@ -72,8 +73,8 @@ class Classifier:
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """pixels: uint8 [n, channels, size, size], any number -> the likeliest class of each, int64 [n]."""
-        chunks = np.array_split(pixels, max(1, len(pixels) // 64))
-        return np.concatenate([self.logits(chunk).argmax(1) for chunk in chunks])
+        likeliest: NDArray[np.int64] = batched(self.logits, pixels).argmax(1)
+        return likeliest
 
     def _run(self, output: str, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One output for uint8 [n, channels, size, size]. Raises FerError when the graph fails or answers no number."""

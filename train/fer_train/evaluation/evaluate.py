@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from fer_runtime.data.dataset import Dataset, Faces, is_copy
 from fer_runtime.data.metrics import Scores, bootstrap, ece, reliability, score
 from fer_runtime.errors import FerError
+from fer_runtime.model.inference import batched, softmax
 from fer_runtime.model.manifest import Manifest
 from fer_runtime.model.session import Classifier
 from fer_train import checkpoint
 from fer_train.data.ferplus import Votes, left_out
-from fer_train.training.loop import predict
+from fer_train.inference import predict
 
 
 class Model:
@@ -37,9 +38,8 @@ class Model:
     def logits(self, faces: Faces) -> NDArray[np.float32]:
         """float32 [n, classes]. Raises FerError where one is not finite."""
         if self._network is None:
-            chunks = np.array_split(faces.pixels, max(1, len(faces) // 64))
-            return np.concatenate([self._classifier.logits(chunk) for chunk in chunks])
-        logits: NDArray[np.float32] = predict(self._network, faces, torch.device("cpu")).numpy()
+            return batched(self._classifier.logits, faces.pixels)
+        logits: NDArray[np.float32] = predict(self._network, faces.pixels).numpy()
         if not np.isfinite(logits).all():
             raise FerError(f"{self._path} answers with numbers that are not finite: train the model again")
         return logits
@@ -143,8 +143,8 @@ def _parts(name: str, data: Dataset) -> dict[str, NDArray[np.int64]]:
 
 def _section(name: str, faces: Faces, answers: Answers, manifest: Manifest) -> Section:
     scores = score(answers.logits.argmax(1), faces.labels, manifest.labels)
-    raw, scaled = (_softmax(answers.logits, temperature) for temperature in (1.0, manifest.temperature))
-    both = scaled + _softmax(answers.mirrored, manifest.temperature)
+    raw, scaled = (softmax(answers.logits, temperature) for temperature in (1.0, manifest.temperature))
+    both = scaled + softmax(answers.mirrored, manifest.temperature)
     return Section(
         name,
         faces,
@@ -155,9 +155,3 @@ def _section(name: str, faces: Faces, answers: Answers, manifest: Manifest) -> S
         (reliability(raw, faces.labels), reliability(scaled, faces.labels)),
         float((both.argmax(1) == faces.labels).mean()),
     )
-
-
-def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    powers = np.exp((logits - logits.max(1, keepdims=True)).astype(np.float64) / temperature)
-    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return shares

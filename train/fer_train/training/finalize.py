@@ -15,10 +15,10 @@ from fer_train.checkpoint import Checkpoint, Ranges, save
 from fer_train.data.augment import augment, drawn
 from fer_train.data.batches import AT_ONCE
 from fer_train.evaluation import plots
+from fer_train.inference import predict
 from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
 from fer_train.ranges import activation_ranges
 from fer_train.training import calibration
-from fer_train.training.loop import predict
 from fer_train.training.state import Job, Outcome
 
 BALANCE_VIEWS = 4  # of each face: one alone moves the accuracy by 0.1 points
@@ -33,7 +33,7 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
     network, job = run.network(), run.job
     train, valid = training_split(data), data.split("valid")
     added = _balance(network, train, job) if job.recipe.balanced else None
-    logits, labels = predict(network, valid, torch.device("cpu")), torch.from_numpy(valid.labels)
+    logits, labels = predict(network, valid.pixels), torch.from_numpy(valid.labels)
     temperature = calibration.temperature(logits, labels)
     scores = score(logits.argmax(1).numpy(), valid.labels, data.classes)
     framing = calibration.framing(train)

@@ -12,7 +12,8 @@ from fer_runtime.data.dataset import Dataset, Faces, training_split
 from fer_runtime.errors import FerError
 from fer_train.checkpoint import Checkpoint
 from fer_train.data.augment import augment
-from fer_train.data.batches import AT_ONCE, Batches
+from fer_train.data.batches import Batches
+from fer_train.inference import predict
 from fer_train.model import FerNet, build, macs, normalize
 from fer_train.training.distributed import Group
 from fer_train.training.precision import autocast
@@ -63,7 +64,7 @@ def fit(
             raise FerError(f"the loss became {loss} in epoch {epoch}: lower the learning rate in the recipe")
         if not group.first:
             continue
-        logits = predict(run.average, valid, group.device)
+        logits = predict(run.average, valid.pixels, group.device)
         right = float((logits.argmax(1) == torch.from_numpy(valid.labels)).double().mean())
         spent = {
             "seconds": round(spent["seconds"] + time.monotonic() - started, 1),
@@ -97,17 +98,6 @@ def start(job: Job, init: Checkpoint | None = None) -> FerNet:
         name = init.manifest.architecture.get("name")
         raise FerError(f"--init is a network of size {name}: expected {job.model}; give --model {name}") from error
     return network
-
-
-def predict(network: nn.Module, faces: Faces, device: torch.device) -> Tensor:
-    """float32 logits [n, classes] on the CPU, in eval mode."""
-    was_training = network.training
-    network.eval()
-    with torch.no_grad():
-        chunks = torch.from_numpy(faces.pixels).split(AT_ONCE)
-        logits = torch.cat([network(normalize(chunk.to(device))).float().cpu() for chunk in chunks])
-    network.train(was_training)
-    return logits
 
 
 def _batch(job: Job, train: Faces, group: Group) -> int:

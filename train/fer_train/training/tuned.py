@@ -6,9 +6,9 @@ import torch
 
 from fer_runtime.data.dataset import Dataset, Faces, training_split
 from fer_train.checkpoint import Ranges
+from fer_train.inference import predict
 from fer_train.model import FerNet
 from fer_train.ranges import activation_ranges
-from fer_train.training.loop import predict
 from fer_train.training.progress_callback import Watcher
 from fer_train.training.qat import Tuning, rounding, tune
 from fer_train.training.soft_targets import Answers
@@ -39,5 +39,5 @@ def tuned(
 
 def _accuracy(network: FerNet, ranges: Ranges, faces: Faces) -> float:
     """Accuracy of what the int8 file will answer."""
-    logits = predict(rounding(network, ranges), faces, torch.device("cpu"))
+    logits = predict(rounding(network, ranges), faces.pixels)
     return float((logits.argmax(1) == torch.from_numpy(faces.labels)).double().mean())
