@@ -86,6 +86,7 @@ def cli(
     from fer_export.loading.load import load
     from fer_export.loading.options import Given
     from fer_export.report import plain, show
+    from fer_runtime.data import scoring_set
     from fer_runtime.errors import GateError
     from fer_runtime.files import check_place, refuse_same, write_text, written_whole
 
@@ -93,7 +94,7 @@ def cli(
         arch, _names(labels), size, _numbers("--mean", mean), _numbers("--std", std), colour, unsafe_pickle, data
     )
     source = load(model, given)
-    labelled = _read(data, source.manifest).aligned(source.manifest.labels) if data else None
+    labelled = scoring_set.load(data, source.manifest) if data else None
     calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
     for note in (*source.notes, *(labelled.notes if labelled else ())):
         click.echo(f"note: {note}", err=True)

@@ -13,7 +13,6 @@ from fer_benchmarks.classifiers.specs import Entrant
 from fer_runtime.data import dataset
 from fer_runtime.data.dataset import Dataset, Faces
 from fer_runtime.data.metrics import bootstrap, ece, score
-from fer_runtime.model.session import Classifier
 
 Kind = tuple[int, str]  # size in pixels, colour
 
@@ -56,15 +55,6 @@ def read(path: Path, entrants: list[Entrant]) -> Data:
     for entrant in entrants:
         data.faces(entrant)
     return data
-
-
-def held_out(classifier: Classifier, path: Path) -> tuple[str, Faces, tuple[str, ...]]:
-    """The split of the data that is scored, its faces as the classifier takes them, and notes for the user.
-
-    Raises FerError for bad data or a class that the classifier does not know.
-    """
-    data = dataset.load(path, classifier.size, colour=classifier.manifest.colour).aligned(classifier.labels)
-    return *data.held_out(), data.notes
 
 
 def crops(faces: Faces) -> NDArray[np.uint8]:

@@ -15,10 +15,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_benchmarks.measure import accuracy
 from fer_benchmarks.pipeline import detection_recall
 from fer_benchmarks.pipeline.compositing import SHOWN, Placed, backgrounds, paste, place
 from fer_runtime.cli.entry import run
+from fer_runtime.data import scoring_set
 from fer_runtime.data.dataset import Faces
 from fer_runtime.files import check_place, refuse_same, write_text
 from fer_runtime.model.session import Classifier
@@ -157,8 +157,9 @@ def cli(
     classifier = Classifier(model)
     plain: dict[str, Any] = {"conditions": host.describe() | {"seed": seed}}
     if data:
-        split, faces, notes = accuracy.held_out(classifier, data)
-        for note in notes:
+        labelled = scoring_set.load(data, classifier.manifest)
+        split, faces = labelled.held_out()
+        for note in labelled.notes:
             click.echo(f"note: {note}", err=True)
         plain |= {"split": split, "pasted": _pasted(classifier, faces, limit, seed)}
         _tell(plain["pasted"])

@@ -119,13 +119,13 @@ def lags(
 @click.option("--faces", "count", type=click.IntRange(min=10), default=1000, show_default=True, help="To paste.")
 def cli(data: Path, count: int) -> None:
     """Accuracy on leaning faces with and without turning them; how late the smoothed label follows a clear change."""
-    from fer_benchmarks.measure.accuracy import held_out
+    from fer_runtime.data import scoring_set
     from fer_runtime.data.dataset import stratified
     from fer_runtime.faces.smoothing import Smoother
     from fer_runtime.model.session import Classifier
 
     classifier = Classifier()
-    split, faces, _ = held_out(classifier, data)
+    split, faces = scoring_set.load(data, classifier.manifest).held_out()
     few = stratified(faces, min(count, len(faces)))
     click.echo(f"accuracy on faces of {split} that are found in frames, by the degrees that they lean")
     click.echo(f"{'degrees':>8}{'found':>8}{'pasted':>9}{'as it is':>10}{'turned':>9}")

@@ -92,9 +92,9 @@ def _source(path: Path) -> "Checkpoint":
 
 def _labelled(path: Path, classifier: "Classifier") -> "tuple[Split, Faces]":
     """The split of the data to score on, labelled in the model's order. Raises FerError."""
-    from fer_runtime.data import dataset
+    from fer_runtime.data import scoring_set
 
-    data = dataset.load(path, classifier.size, colour=classifier.manifest.colour).aligned(classifier.labels)
+    data = scoring_set.load(path, classifier.manifest)
     for note in data.notes:
         click.echo(f"note: {note}", err=True)
     return data.held_out()

@@ -44,7 +44,7 @@ def evaluate(
     Intervals in brackets hold 95 % of 10,000 draws of as many faces. ECE is the mean distance between the probability
     of an answer and how often such answers are right, before and after the temperature that the model carries.
     """
-    from fer_runtime.data import dataset
+    from fer_runtime.data import scoring_set
     from fer_runtime.files import refuse_same
     from fer_train.data import ferplus
     from fer_train.evaluation import html_report, plots
@@ -53,7 +53,7 @@ def evaluate(
     refuse_same([json_file, html_file], [model, data, votes_file])
     loaded = Model(model)
     told = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
-    faces = dataset.load(data, loaded.manifest.size)
+    faces = scoring_set.load(data, loaded.manifest)
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
     found = evaluate(loaded, faces, split, told)

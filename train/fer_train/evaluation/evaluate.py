@@ -105,11 +105,12 @@ class Evaluation:
 def evaluate(model: Model, data: Dataset, wanted: str | None, votes: Votes | None) -> Evaluation:
     """Hold `model` against each split asked for: "valid", "test", "all", or None for the best the data has.
 
+    data: as the model takes it (fer_runtime.data.scoring_set).
+
     Where the data has a train split, each other split also stands without the images whose pixels are in train.
     With `votes`, each of these stands a second time, against the class that most people voted for.
-    Raises FerError for a split or class that is not there, or votes for none of the faces.
+    Raises FerError for a split that is not there, or votes for none of the faces.
     """
-    data = data.aligned(model.manifest.labels)
     found = Evaluation([], [])
     for name in list(data.splits) if wanted == "all" else [wanted or data.held_out()[0]]:
         everything = data.split(name)
