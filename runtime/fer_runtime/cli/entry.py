@@ -1,14 +1,18 @@
-"""How every fer-* command ends: one sentence for an error, and the exit codes."""
+"""How every fer-* command starts and ends: its streams and log, one sentence for an error, and the exit codes."""
 
+import io
 import logging
 import os
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import click
 
+from fer_runtime.cli import streams
 from fer_runtime.errors import FerError
+from fer_runtime.redact import redact_text
 
 # Debian packages of what the wheels of OpenCV (with windows) expect on the system.
 LIBRARY_PACKAGES = {
@@ -18,53 +22,88 @@ LIBRARY_PACKAGES = {
     "libxcb": "libxcb1",
     "libX11": "libx11-6",
 }
+# Whose log is the command's: other packages' warnings stay Python's affair.
+PACKAGES = ("fer_runtime", "fer_train", "fer_export", "fer_benchmarks")
 
 
 def run(command: click.Command, extra: str | None = None) -> NoReturn:
-    """Run `command` and exit: 0 done, 1 could not be done, 2 usage, 3 the answer is no, 130 Ctrl-C, 143 SIGTERM.
+    """Run `command` and exit: 0 done, 1 could not be done, 2 usage, 3 the answer is no, 128 + n for a signal.
 
     extra: the optional dependencies that the command needs, named when an import fails.
     """
     name = os.path.basename(sys.argv[0])
+    streams.prepare()
     _log_to_stderr(name)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # systemd's stop: recordings are finished, as on Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):  # systemd's stop; the terminal is closed
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(number, _stop)
+    sys.exit(streams.finish(_exit_code(command, name, extra)))
+
+
+def set_log_level(level: int) -> None:
+    """Show what the library logs from this level of `logging` on; INFO unless it is set."""
+    for package in PACKAGES:
+        logging.getLogger(package).setLevel(level)
+
+
+class _Handler(logging.Handler):
+    """Log records as lines of the command on standard error."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(self._name, self.format(record))
+
+
+def _log_to_stderr(name: str) -> None:
+    handler = _Handler(name)
+    for package in PACKAGES:
+        logging.getLogger(package).addHandler(handler)
+    set_log_level(logging.INFO)
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    """End as on Ctrl-C, so that recordings are finished; a closing terminal may send both signals, and each twice."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _exit_code(command: click.Command, name: str, extra: str | None) -> int:
+    """Run the command; what ends it is said in one sentence."""
     try:
         code = command.main(prog_name=name, standalone_mode=False)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        shown = io.StringIO()
+        error.show(shown)  # with the usage
+        click.echo(redact_text(shown.getvalue()), nl=False, err=True)
+        return error.exit_code
     except FerError as error:
         _say(name, str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say(name, "stopped")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away (`| head`): nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
+        return 130
     except OSError as error:
         _say(name, f"{error.filename or 'output'}: {error.strerror or error}")
-        sys.exit(1)
+        return 1
     except ImportError as error:
         _say(name, _missing(name, error, extra))
-        sys.exit(1)
+        return 1
     except Exception as error:  # a fault of ours: one sentence even so, never a traceback that nobody asked for
         if os.environ.get("FER_EDGE_DEBUG"):
             raise
         _say(name, f"unexpected {type(error).__name__}: {error}; FER_EDGE_DEBUG=1 shows where, please report it")
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _log_to_stderr(name: str) -> None:
-    """What the library logs, from warnings on, is a line of the command on standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
-    logging.getLogger("fer_runtime").addHandler(handler)
+        return 1
+    return code if isinstance(code, int) else 0
 
 
 def _say(name: str, message: str) -> None:
-    click.echo(f"{name}: {message}", err=True)
+    click.echo(f"{name}: {redact_text(message)}", err=True)
 
 
 def _missing(name: str, error: ImportError, extra: str | None) -> str:
