@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import copy
 import json
+import logging
 import os
 import random
 import resource
@@ -175,7 +176,8 @@ class Broker:
 
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(20)
-        self._output = Mqtt(f"mqtt://127.0.0.1:{self._server.getsockname()[1]}", lambda _: None)
+        logging.getLogger("fer_runtime.outputs.mqtt").disabled = True  # each attempt is told
+        self._output = Mqtt(f"mqtt://127.0.0.1:{self._server.getsockname()[1]}")
         client = self._output._client
         # paho annotates whole seconds, and waits for any number of them.
         client._reconnect_min_delay = client._reconnect_max_delay = 0.001  # type: ignore[assignment]

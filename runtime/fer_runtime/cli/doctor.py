@@ -1,7 +1,7 @@
 """fer-doctor: whether fer-run will work on this machine, and what to do where it won't."""
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
 from fer_runtime.cli.probes import PROBES, Finding
 
@@ -22,16 +23,9 @@ ILLEGAL = (
 
 
 @click.command(epilog="Example: fer-doctor --json doctor.json")
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="ONNX file to look at, instead of the package's own.",
-)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write what was found as JSON."
-)
-@click.version_option(package_name="fer-edge")
+@options.model
+@options.json_file
+@options.version
 def cli(model: Path | None, json_file: Path | None) -> int:
     """Look whether this machine can run fer-run: wheels, processor, model, cameras, heat, and the speed to expect.
 
@@ -74,7 +68,7 @@ def _probed(name: str, model: Path | None) -> Finding:
 
 
 def _print(finding: Finding) -> None:
-    width = int(os.environ.get("COLUMNS", "100"))
+    width = shutil.get_terminal_size((100, 24)).columns
     head = f"{MARKS[finding.state]:5}{finding.name:11}"
     text = click.wrap_text(finding.found, width, head, " " * len(head))
     click.echo(text)

@@ -1,20 +1,25 @@
 """fer-run: expressions of the faces in a camera, stream, video or folder of pictures."""
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
+from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
     from fer_runtime.outputs.base import Output
     from fer_runtime.pipeline.loop import Loop
     from fer_runtime.system.profiler import Profile
 
+log = logging.getLogger(__name__)
+
 PRIVACY = (
-    "fer-run: it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
+    "it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
     "where it may be used: docs/privacy.md"
 )
 
@@ -39,23 +44,13 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 )
 @click.option("--size", callback=_size, metavar="WxH", help="Frames to ask a camera for, such as 1280x720.")
 @click.option("--fps", type=click.FloatRange(1, 1000), metavar="N", help="Frames a second to ask a camera for.")
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]",
-)
-@click.option(
-    "--detector",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A YuNet file, in place of the built-in detector.",
-)
+@options.model
+@click.option("--detector", type=FILE, metavar="FILE", help="A YuNet file, in place of the built-in detector.")
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
 @click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")
 @click.option(
     "--record",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
 )
@@ -73,11 +68,12 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 )
 @click.option("--realtime", is_flag=True, help="Play a video file at its own pace; pass over frames that are late.")
 @click.option(
-    "--profile", "profiled", type=click.Path(path_type=Path), metavar="FILE",
+    "--profile", "profiled", type=FILE, metavar="FILE",
     help="At the end, tell how long each stage took; the same as JSON in FILE.",
 )  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of each network.")
-@click.version_option(package_name="fer-edge")
+@options.threads
+@options.verbosity
+@options.version
 def cli(
     source: str,
     size: tuple[int, int] | None,
@@ -124,8 +120,11 @@ def cli(
         else (RetinaFace(threads=threads), RetinaFace.nearby(threads))
     )
     frames = open_source(source, realtime, profile, size, fps)
+    facts = classifier.manifest
+    log.debug("model: %s, %d pixels, %d classes", facts.precision, facts.size, len(facts.labels))
+    log.debug("source: %s, %g fps", "live" if frames.live else "a file", frames.fps)
     loop = Loop(frames, classifier, whole, nearby, max_fps, profile, Blur(threads) if blur else None)
-    click.echo(PRIVACY, err=True)
+    log.info(PRIVACY)
     with ExitStack() as closing:
         wanted = Wanted(headless, is_camera(source), jsonl, record, web, mqtt)
         outputs = open_outputs(wanted, frames, classifier.labels, closing)
@@ -133,10 +132,10 @@ def cli(
             _drive(loop, outputs, max_frames, profile)
         finally:
             if profiled:
-                click.echo(profile.table(), err=True)
                 write_text(profiled, profile.to_json())
+                click.echo(profile.table(), err=True)
     for note in frames.notes:
-        click.echo(f"fer-run: {note}", err=True)
+        log.warning(note)
 
 
 def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profile: "Profile") -> None:
@@ -154,7 +153,7 @@ def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profil
         found += len(result.faces)
         if not all(going) or answered == max_frames:
             break
-    click.echo(f"fer-run: {answered} frames, {found} faces", err=True)
+    log.info("%d frames, %d faces", answered, found)
 
 
 def main() -> None:

@@ -1,11 +1,10 @@
 """From what the user asked for to the outputs of a run."""
 
+import logging
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-import click
 
 from fer_runtime.outputs import window
 from fer_runtime.outputs.base import Output
@@ -13,6 +12,8 @@ from fer_runtime.outputs.jsonl import JsonLines
 from fer_runtime.outputs.recording import open_recording
 from fer_runtime.outputs.systemd import Systemd
 from fer_runtime.sources.base import Source
+
+log = logging.getLogger(__name__)
 
 USUAL_FPS = 15.0  # of a recording whose source does not tell its own
 
@@ -39,7 +40,7 @@ def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closin
 
     shown = not wanted.headless
     if shown and not window.can_open():
-        click.echo("fer-run: no window can be opened here, going on as with --headless", err=True)
+        log.warning("no window can be opened here, going on as with --headless")
         shown = False
     if wanted.record:
         add(open_recording(wanted.record, source.fps or USUAL_FPS))
@@ -50,7 +51,7 @@ def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closin
 
         page = WebPage(wanted.web, labels)
         add(page)
-        click.echo(f"fer-run: the page is at {page.address}", err=True)
+        log.warning("the page is at %s", page.address)
     if wanted.mqtt is not None:
         from fer_runtime.outputs.mqtt import Mqtt
 

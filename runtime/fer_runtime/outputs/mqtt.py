@@ -1,9 +1,8 @@
 """Results to an MQTT broker (the extra `mqtt`); what the broker does or does not do never holds the loop up."""
 
+import logging
 import os
-import sys
 from collections import deque
-from collections.abc import Callable
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
@@ -16,6 +15,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fer_runtime.errors import FerError
 from fer_runtime.types import Result
 
+log = logging.getLogger(__name__)
+
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 TOPIC = "fer-edge"
 PASSWORD_VARIABLE = "FER_MQTT_PASSWORD"  # noqa: S105 - the variable's name
@@ -25,10 +26,6 @@ KEEPALIVE, FAREWELL = 30, 2.0  # seconds: until a silent end is noticed, and tha
 FIRST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
 
 
-def _to_stderr(line: str) -> None:
-    print(f"fer-run: {line}", file=sys.stderr, flush=True)
-
-
 class Mqtt:
     """Publishes each result to TOPIC, and to TOPIC/status, retained, "online" or (also as the last will) "offline".
 
@@ -36,10 +33,10 @@ class Mqtt:
     of service 0: the newest result counts.
     """
 
-    def __init__(self, url: str, say: Callable[[str], None] = _to_stderr) -> None:
+    def __init__(self, url: str) -> None:
         """url: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]. Raises FerError for one that is none."""
         parts = _parsed(url)
-        self._say, self._told = say, ""
+        self._last_log = ""
         self._broker = f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
         self._topic = unquote(parts.path.strip("/")) or TOPIC
         self._status = f"{self._topic}/status"
@@ -89,25 +86,25 @@ class Mqtt:
     ) -> None:
         self._connection += 1
         if code.is_failure:
-            self._tell(f"the broker {self._broker} refuses ({code}): it is asked again until it does not")
+            self._log(f"the broker {self._broker} refuses ({code}): it is asked again until it does not")
             return
         client.publish(self._status, "online", qos=1, retain=True)
-        self._tell(f"results go to the broker {self._broker}, topic {self._topic}")
+        self._log(f"results go to the broker {self._broker}, topic {self._topic}")
 
     def _on_connect_fail(self, _: Client, __: object) -> None:
-        self._tell(f"the broker {self._broker} cannot be reached: it is tried again until it can")
+        self._log(f"the broker {self._broker} cannot be reached: it is tried again until it can")
 
     def _on_disconnect(
         self, _: Client, __: object, ___: DisconnectFlags, code: ReasonCode, ____: Properties | None
     ) -> None:
-        if code.is_failure and not self._told.startswith(f"the broker {self._broker} refuses"):
-            self._tell(f"the broker {self._broker} is gone: it is tried again until it is back")
+        if code.is_failure and not self._last_log.startswith(f"the broker {self._broker} refuses"):
+            self._log(f"the broker {self._broker} is gone: it is tried again until it is back")
 
-    def _tell(self, line: str) -> None:
-        """Say it, unless that was the last thing said."""
-        if line != self._told:
-            self._told = line
-            self._say(line)
+    def _log(self, line: str) -> None:
+        """Log it, unless that was the last thing logged: an attempt to connect fails every 30 seconds."""
+        if line != self._last_log:
+            self._last_log = line
+            log.warning(line)
 
 
 def _parsed(url: str) -> SplitResult:
