@@ -162,13 +162,14 @@ def cli(
         for note in labelled.notes:
             click.echo(f"note: {note}", err=True)
         plain |= {"split": split, "pasted": _pasted(classifier, faces, limit, seed)}
-        _tell(plain["pasted"])
     if folder:
-        found = detection_recall.measure(folder, classifier)
-        plain["photos"] = asdict(found)
-        click.echo(f"photos: {found.found} of {found.faces} faces found, {found.false_alarms} false alarms")
+        plain["photos"] = asdict(detection_recall.measure(folder, classifier))
     if json_file:
         write_text(json_file, json.dumps(plain, indent=2) + "\n")
+    if data:
+        _tell(plain["pasted"])
+    if folder:
+        click.echo("photos: {found} of {faces} faces found, {false_alarms} false alarms".format(**plain["photos"]))
 
 
 def _pasted(classifier: Classifier, faces: Faces, limit: int | None, seed: int) -> dict[str, Any]:

@@ -45,10 +45,10 @@ def audit(data: Path, json_file: Path | None) -> None:
         found = examine(faces, data, partial(progress.track, description="comparing"))
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
-    _say(found)
     if json_file:
         report = {"schema": SCHEMA, "data": faces.fingerprint, **_plain(found)}
         write_text(json_file, json.dumps(report, indent=1) + "\n")
+    _say(found)
     if found.affected:
         raise GateError(
             f"{found.affected} of {found.evaluated} validation and test images stand in another split too, identically "
