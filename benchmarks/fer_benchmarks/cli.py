@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_runtime.cli import options as shared
 from fer_runtime.cli.entry import run
 
 if TYPE_CHECKING:
@@ -33,11 +34,7 @@ FILE = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--against", type=click.Choice(["cv2"]), multiple=True, help="Time each file in OpenCV's own engine too.")
 @click.option("--peer", "peers", type=FILE, multiple=True, metavar="FILE.json", help="A classifier in its own world.")
-@click.option("--labels", metavar="A,B,...", help="Classes of plain ONNX files, in the order of their outputs.")
-@click.option("--size", type=click.IntRange(8, 512), metavar="PIXELS", help="Side of their input, if it is not fixed.")
-@click.option("--colour", type=click.Choice(["grey", "rgb"]), help="Of their input, if it is not fixed.")
-@click.option("--mean", metavar="X[,Y,Z]", help="Their normalization, of pixels of 0..1, or of 0..255.  [default: 0]")
-@click.option("--std", metavar="X[,Y,Z]", help="Likewise.  [default: 1]")
+@shared.foreign_network
 @click.option("--max-ms", type=click.FloatRange(0), metavar="MS", help="Recommend the most accurate of p95 up to this.")
 @click.option(
     "--min-accuracy", type=click.FloatRange(0, 100), metavar="%", help="Recommend the fastest that reaches it."
@@ -63,6 +60,7 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     from fer_benchmarks.report import html_page, plot, ranking, tables, terminal
     from fer_benchmarks.report.baseline import compare, joined_report, read
     from fer_runtime.files import check_place, refuse_same, write_text
+    from fer_runtime.model.normalization import ForeignOptions
 
     outputs = [json_file, options["markdown"], options["html"], options["png"]]
     refuse_same(outputs, [*models, options["data"], options["baseline"], *options["peers"]])
@@ -74,11 +72,8 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     weighs = [name for name in ("max_ms", "min_accuracy", "png") if options[name] is not None]
     if weighs and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
         raise click.UsageError(f"--{weighs[0].replace('_', '-')} weighs accuracy against time: give --data too")
-    given = specs.Given(
-        _names(options["labels"]), options["size"], options["colour"],
-        _numbers("--mean", options["mean"]), _numbers("--std", options["std"]),
-    )  # fmt: skip
-    taking_part = specs.of_files(files, given, list(options["against"])) + [
+    foreign = ForeignOptions(*(options[name] for name in ("labels", "size", "colour", "mean", "std")))
+    taking_part = specs.of_files(files, foreign, list(options["against"])) + [
         specs.of_peer(path) for path in options["peers"]
     ]
     if taking_part:
@@ -144,7 +139,8 @@ def _command(context: click.Context) -> str:
         value = context.params.get(parameter.name or "")
         if value in (None, False, ()) or value == parameter.default:
             continue
-        for one in value if isinstance(value, tuple) else (value,):
+        repeated = isinstance(parameter, click.Argument) or (isinstance(parameter, click.Option) and parameter.multiple)
+        for one in value if repeated else (value,):
             words += [parameter.opts[0]] if isinstance(parameter, click.Option) else []
             words += [] if one is True else [_word(one)]
     return shlex.join(words)
@@ -153,18 +149,9 @@ def _command(context: click.Context) -> str:
 def _word(value: object) -> str:
     if isinstance(value, Path):
         return value.name
+    if isinstance(value, tuple):
+        return ",".join(map(_word, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",")) if text else ()
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
-    try:
-        return tuple(float(value) for value in text.split(",")) if text else ()
-    except ValueError as error:
-        raise click.UsageError(f"{option} is {text!r}: expected a number, or several with commas, as 0.5") from error
 
 
 def _counts(option: str, text: str, most: int) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fer_runtime.cli import options as shared
 from fer_runtime.cli.entry import run
 
 if TYPE_CHECKING:
@@ -48,11 +49,7 @@ SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
 )  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="When timing.")
 @click.option("--arch", metavar="FILE:CLASS", help="For bare weights (a state_dict): what makes their network.")
-@click.option("--labels", metavar="A,B,...", help="Classes of a foreign network's outputs.  [default: --data's]")
-@click.option("--size", type=click.IntRange(8, 512), metavar="PIXELS", help="Side of its input.  [default: 48]")
-@click.option("--mean", metavar="X[,Y,Z]", help="Its Normalize's mean, of pixels of 0..1, or of 0..255.  [default: 0]")
-@click.option("--std", metavar="X[,Y,Z]", help="Its Normalize's deviation, likewise.  [default: 1, ToTensor alone]")
-@click.option("--colour", type=click.Choice(["grey", "rgb"]), help="Of its input.  [default: its first layer's]")
+@shared.foreign_network
 @click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network, which runs code from the file.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report as JSON too.")
 @click.version_option(package_name="fer-edge")
@@ -66,11 +63,11 @@ def cli(
     min_speedup: float | None,
     threads: int,
     arch: str | None,
-    labels: str | None,
+    labels: tuple[str, ...],
     size: int | None,
-    mean: str | None,
-    std: str | None,
     colour: str | None,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
     unsafe_pickle: bool,
     json_file: Path | None,
 ) -> None:
@@ -84,16 +81,14 @@ def cli(
     """
     from fer_export.convert import Wish, convert
     from fer_export.loading.load import load
-    from fer_export.loading.options import Given
+    from fer_export.loading.options import LoadOptions
     from fer_export.report import plain, show
     from fer_runtime.data import scoring_set
     from fer_runtime.errors import GateError
     from fer_runtime.files import check_place, refuse_same, write_text, written_whole
 
-    given = Given(
-        arch, _names(labels), size, _numbers("--mean", mean), _numbers("--std", std), colour, unsafe_pickle, data
-    )
-    source = load(model, given)
+    options = LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data)
+    source = load(model, options)
     labelled = scoring_set.load(data, source.manifest) if data else None
     calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
     for note in (*source.notes, *(labelled.notes if labelled else ())):
@@ -129,17 +124,6 @@ def _place(out: Path | None, model: Path, precision: str) -> Path:
     if out is None:
         return Path(name)
     return out / name if out.is_dir() else out
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",")) if text else ()
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
-    try:
-        return tuple(float(value) for value in text.split(",")) if text else ()
-    except ValueError as error:
-        raise click.UsageError(f"{option} is {text!r}: expected a number, or several with commas, as 0.5") from error
 
 
 def _read(path: Path, manifest: "Manifest") -> "Dataset":

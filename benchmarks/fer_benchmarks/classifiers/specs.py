@@ -15,21 +15,9 @@ from fer_benchmarks.classifiers.cost import count as count_macs
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 from fer_runtime.model.manifest import METADATA_KEY
+from fer_runtime.model.normalization import EXAMPLE_LABELS, ForeignOptions, check_labels, normalization
 from fer_runtime.model.preprocessing import CHANNELS
 from fer_runtime.model.session import Classifier, open_file
-
-EXAMPLE = "angry,disgust,fear,happy,neutral,sad,surprise"
-
-
-@dataclass(frozen=True)
-class Given:
-    """What the options say of plain ONNX files; None, or empty, where nothing was said."""
-
-    labels: tuple[str, ...] = ()
-    size: int | None = None
-    colour: str | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,11 +40,11 @@ class Entrant:
     notes: tuple[str, ...] = field(default=())
 
 
-def of_files(files: list[Path], given: Given, against: list[str]) -> list[Entrant]:
+def of_files(files: list[Path], options: ForeignOptions, against: list[str]) -> list[Entrant]:
     """An entrant a file, followed by the same file in each engine of `against`. Raises FerError for a bad file."""
     entrants = []
     for name, file in zip(_names(files), files, strict=True):
-        own = _of_file(name, file, given)
+        own = _of_file(name, file, options)
         entrants.append(own)
         entrants += [_in_engine(own, engine) for engine in against]
     return entrants
@@ -104,10 +92,10 @@ def of_peak(file: Path, precision: str) -> Entrant:
     return Entrant(f"peak {precision}", "peak", (), 48, "grey", _command("peak", file, None), True, {})
 
 
-def _of_file(name: str, file: Path, given: Given) -> Entrant:
+def _of_file(name: str, file: Path, options: ForeignOptions) -> Entrant:
     data = open_file(file).get_modelmeta().custom_metadata_map
     if METADATA_KEY not in data:
-        return _foreign(name, file, given)
+        return _foreign(name, file, options)
     manifest = Classifier(file).manifest
     facts = _facts(file) | {"precision": manifest.precision, "parameters": manifest.parameters, "macs": manifest.macs}
     cost = count_macs(file.read_bytes(), (1, manifest.channels, manifest.size, manifest.size))
@@ -121,39 +109,44 @@ def _of_file(name: str, file: Path, given: Given) -> Entrant:
     )
 
 
-def _foreign(name: str, file: Path, given: Given) -> Entrant:
+def _foreign(name: str, file: Path, options: ForeignOptions) -> Entrant:
     """A file without our manifest. Raises FerError where the options do not say enough, or not what it is."""
-    if not given.labels:
+    if not options.labels:
         raise FerError(
             f"{file} carries no fer-edge manifest: expected a file of fer-export, or --labels in the order of its "
-            f"outputs, such as {EXAMPLE}"
+            f"outputs, such as {EXAMPLE_LABELS}"
         )
+    check_labels(options.labels)
     inputs = open_file(file).get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in NUMPY:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         raise FerError(f"{file} takes {found}: expected one input of four dimensions, float or uint8")
     last = inputs[0].shape[3] in (1, 3) and inputs[0].shape[1] not in (1, 3)
     channels, height = (inputs[0].shape[3], inputs[0].shape[1]) if last else inputs[0].shape[1:3]
-    size = _agreed(file, "--size", height if isinstance(height, int) else None, given.size, 48)
+    size = _agreed(file, "--size", height if isinstance(height, int) else None, options.size, 48)
     count = _agreed(
-        file, "--colour", channels if isinstance(channels, int) else None, CHANNELS.get(given.colour or ""), 1
+        file, "--colour", channels if isinstance(channels, int) else None, CHANNELS.get(options.colour or ""), 1
     )
     colours = {number: colour for colour, number in CHANNELS.items()}
     if count not in colours:
         raise FerError(f"{file} takes {count} channels: expected 1 (grey) or 3 (rgb)")
     uint8 = inputs[0].type == "tensor(uint8)"
-    mean, std = _normalization(given, count)
-    plain = Plain(given.labels, size, colours[count], mean, std, last, uint8)
+    if uint8 and (options.mean or options.std):
+        raise FerError(f"{file} takes uint8 pixels as they are: leave out --mean and --std")
+    taken = normalization(options, count)
+    plain = Plain(options.labels, size, colours[count], taken.mean, taken.std, last, uint8)
     answer = backends.of_plain(file, 1, plain)(np.zeros((1, size, size), np.uint8))
-    if answer.shape != (1, len(given.labels)):
-        raise FerError(f"{file} answers {answer.shape[1:]} classes for {len(given.labels)} --labels: give one a class")
+    if answer.shape != (1, len(options.labels)):
+        raise FerError(
+            f"{file} answers {answer.shape[1:]} classes for {len(options.labels)} --labels: give one a class"
+        )
     shape = (1, size, size, count) if last else (1, count, size, size)
     cost = count_macs(file.read_bytes(), shape)
     facts = _facts(file) | {"precision": None, "parameters": None, "macs": None}
     if cost:
         facts |= asdict(cost)
     command = _command("onnxruntime", file, plain)
-    return Entrant(name, "onnxruntime", given.labels, size, colours[count], command, True, facts)
+    return Entrant(name, "onnxruntime", options.labels, size, colours[count], command, True, facts)
 
 
 def _agreed(file: Path, option: str, fixed: int | None, said: int | None, default: int) -> int:
@@ -161,18 +154,6 @@ def _agreed(file: Path, option: str, fixed: int | None, said: int | None, defaul
     if fixed and said and fixed != said:
         raise FerError(f"{option} does not fit {file}: its input says {fixed}, the option {said}")
     return fixed or said or default
-
-
-def _normalization(given: Given, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of pixels of 0..255. As torchvision's Normalize, or of 0..255 where one is above 1."""
-    for name, values in (("--mean", given.mean), ("--std", given.std)):
-        if values and len(values) not in (1, channels):
-            raise FerError(f"{name} has {len(values)} values: expected one, or one for each of {channels} channels")
-    mean, std = given.mean or (0.0,), given.std or (1.0,)
-    if min(std) <= 0:
-        raise FerError(f"--std is {min(std):g}: expected numbers above 0")
-    unit = 1.0 if max(*mean, *std) > 1 else 255.0
-    return tuple(value * unit for value in mean), tuple(value * unit for value in std)
 
 
 def _facts(file: Path) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fer_export.loading.options import Given, labels, normalization
+from fer_export.loading.options import LoadOptions, labels
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 from fer_runtime.model.manifest import Manifest
+from fer_runtime.model.normalization import normalization
 from fer_runtime.model.preprocessing import CHANNELS
 from fer_train.checkpoint import Ranges
 from fer_train.model import parameters
@@ -38,37 +39,37 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def from_weights(path: Path, weights: dict[str, Tensor], given: Given) -> Source:
-    """The network that `given.arch` makes, with these weights. Raises FerError where they do not fit."""
-    if given.arch is None:
+def from_weights(path: Path, weights: dict[str, Tensor], options: LoadOptions) -> Source:
+    """The network that `options.arch` makes, with these weights. Raises FerError where they do not fit."""
+    if options.arch is None:
         first = next(f"{name} {list(value.shape)}" for name, value in weights.items())
         raise FerError(
             f"{path} holds weights alone ({first}, ...): put the class they belong to into net.py, here, then: "
-            f"{given.command(path, '--arch', 'net:CLASS')}"
+            f"{options.command(path, '--arch', 'net:CLASS')}"
         )
-    network = _made(given.arch)
+    network = _made(options.arch)
     expected = {name: list(value.shape) for name, value in network.state_dict().items()}
     weights, notes = _without_prefix(weights, expected)
     found = {name: list(value.shape) for name, value in weights.items()}
     for name in (*expected, *found):
         if expected.get(name) != found.get(name):
             raise FerError(
-                f"the weights in {path} are not those of {given.arch}: it has {name} {expected.get(name, 'nowhere')}, "
-                f"the file {found.get(name, 'nowhere')}"
+                f"the weights in {path} are not those of {options.arch}: it has {name} "
+                f"{expected.get(name, 'nowhere')}, the file {found.get(name, 'nowhere')}"
             )
     network.load_state_dict(weights)
-    return from_network(path, network, given, notes)
+    return from_network(path, network, options, notes)
 
 
-def from_network(path: Path, network: nn.Module, given: Given, notes: tuple[str, ...] = ()) -> Source:
+def from_network(path: Path, network: nn.Module, options: LoadOptions, notes: tuple[str, ...] = ()) -> Source:
     """Any network of torch's. Raises FerError for one that does not turn faces into logits."""
     network = network.eval().float().cpu()
     first = next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), None)
-    manifest, told = _manifest(path, network, given, given.size or SIZE, first)
+    manifest, told = _manifest(path, network, options, options.size or SIZE, first)
     return Source(network, manifest, {}, sha256(path), notes=(*notes, *told))
 
 
-def from_program(path: Path, program: torch.export.ExportedProgram, given: Given) -> Source:
+def from_program(path: Path, program: torch.export.ExportedProgram, options: LoadOptions) -> Source:
     """What torch.export.save wrote. Raises FerError for a fixed batch, train mode, or another size than it takes."""
     names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
     inputs = [node.meta["val"] for node in program.graph.nodes if node.name in names]
@@ -80,14 +81,14 @@ def from_program(path: Path, program: torch.export.ExportedProgram, given: Given
             f"{path} was exported for batches of {batch}: export it with torch.export.export(model, (example,), "
             'dynamic_shapes=({0: torch.export.Dim("batch")},)), example being a batch of two'
         )
-    if height != width or (given.size is not None and given.size != height):
+    if height != width or (options.size is not None and options.size != height):
         raise FerError(f"{path} takes {width}x{height} faces: expected a square, of --size if that is given")
     for node in program.graph.nodes:
         index = next((at for name, at in TRAINING.items() if str(node.target).startswith(f"aten.{name}")), None)
         if index is not None and len(node.args) > index and node.args[index] is True:
             raise FerError(f"{path} was exported in train mode ({node.name}): call model.eval() before torch.export")
     network = program.module()
-    manifest, notes = _manifest(path, network, given, int(height), int(channels))
+    manifest, notes = _manifest(path, network, options, int(height), int(channels))
     return Source(network, manifest, {}, sha256(path), program, notes)
 
 
@@ -133,28 +134,33 @@ def _without_prefix(
 
 
 def _manifest(
-    path: Path, network: nn.Module, given: Given, size: int, channels: int | None
+    path: Path, network: nn.Module, options: LoadOptions, size: int, channels: int | None
 ) -> tuple[Manifest, tuple[str, ...]]:
     """The facts that the options give, once the network has been tried. Raises FerError."""
-    colour = given.colour or {1: "grey", 3: "rgb"}.get(channels or 1)
+    colour = options.colour or {1: "grey", 3: "rgb"}.get(channels or 1)
     if colour is None or CHANNELS[colour] != (channels or CHANNELS[colour]):
         raise FerError(f"{path} takes {channels} channels: expected 1 (--colour grey) or 3 (--colour rgb)")
-    mean, std, told = normalization(given, CHANNELS[colour])
-    names, notes = labels(path, given)
+    taken = normalization(options, CHANNELS[colour])
+    names, notes = labels(path, options)
     for batch in TRIED:
         _try(path, network, (batch, CHANNELS[colour], size, size), len(names))
     manifest = Manifest(
         labels=names,
         size=size,
-        mean=mean,
-        std=std,
+        mean=_one_or_each(taken.mean),
+        std=_one_or_each(taken.std),
         colour=colour,
-        architecture={"family": "foreign", "name": given.arch or type(network).__name__},
+        architecture={"family": "foreign", "name": options.arch or type(network).__name__},
         parameters=parameters(network),
         macs=0,  # counted in the graph
         licences={"weights": "their trainer's", "data": "the dataset's own terms"},
     )
-    return manifest, (told, *notes)
+    return manifest, (taken.note, *notes)
+
+
+def _one_or_each(values: tuple[float, ...]) -> float | tuple[float, ...]:
+    """As a manifest holds it."""
+    return values[0] if len(values) == 1 else values
 
 
 def _try(path: Path, network: Callable[[Tensor], Any], shape: tuple[int, int, int, int], classes: int) -> None:

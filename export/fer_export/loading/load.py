@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fer_export.loading import adopt, pickle_models, pt2_scan
 from fer_export.loading.adopt import Source
-from fer_export.loading.options import Given
+from fer_export.loading.options import LoadOptions
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
 from fer_train import checkpoint
@@ -37,33 +37,33 @@ class Kind:
     code: tuple[str, ...] = ()
 
 
-def load(path: Path, given: Given) -> Source:
-    """The network in `path`, ready to export. Nothing in the file is run, unless `given.unsafe_pickle`.
+def load(path: Path, options: LoadOptions) -> Source:
+    """The network in `path`, ready to export. Nothing in the file is run, unless `options.unsafe_pickle`.
 
     Raises FerError for a file that cannot be taken, saying what to type instead.
     """
-    kind = _kind(path, given)
+    kind = _kind(path, options)
     if kind.name == "ours":
-        if named := given.named():
+        if named := options.named():
             raise FerError(f"{path} is a checkpoint of ours and carries its own facts: leave out {', '.join(named)}")
         ours = checkpoint.load(path)
         return Source(ours.network, ours.manifest, ours.ranges, ours.digest)
-    if kind.code and not given.unsafe_pickle:
+    if kind.code and not options.unsafe_pickle:
         refusal = pickle_models.refusal if kind.name == "pickle" else _program_refusal
-        raise FerError(refusal(path, kind.code, given))
+        raise FerError(refusal(path, kind.code, options))
     content = _program(path) if kind.name == "program" else kind.content
     if kind.name == "pickle":
-        content = _inside(pickle_models.load(path, kind.code, given))
-    if given.arch and isinstance(content, nn.Module | torch.export.ExportedProgram):
+        content = _inside(pickle_models.load(path, kind.code, options))
+    if options.arch and isinstance(content, nn.Module | torch.export.ExportedProgram):
         raise FerError(f"{path} carries its network: leave out --arch, which is for bare weights")
     if isinstance(content, torch.export.ExportedProgram):
-        return adopt.from_program(path, content, given)
+        return adopt.from_program(path, content, options)
     if isinstance(content, nn.Module):
-        return adopt.from_network(path, content, given)
-    return adopt.from_weights(path, _weights(path, content), given)
+        return adopt.from_network(path, content, options)
+    return adopt.from_weights(path, _weights(path, content), options)
 
 
-def _kind(path: Path, given: Given) -> Kind:
+def _kind(path: Path, options: LoadOptions) -> Kind:
     """Told by what is inside, without running any of it. Raises FerError for what is none of them."""
     if not path.is_file():
         raise FerError(f"{path} is not a file: expected a model.pt that fer-train fit wrote, or a network of torch's")
@@ -74,7 +74,7 @@ def _kind(path: Path, given: Given) -> Kind:
         raise FerError(
             f"{path} is a TorchScript archive, which torch's exporter no longer takes: in Python, "
             f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt'), then "
-            f"{given.command('weights.pt', '--arch', 'FILE:CLASS')}"
+            f"{options.command('weights.pt', '--arch', 'FILE:CLASS')}"
         )
     with contextlib.suppress(Exception), warnings.catch_warnings():  # torch.load raises almost anything
         warnings.simplefilter("ignore")
@@ -86,15 +86,15 @@ def _kind(path: Path, given: Given) -> Kind:
         start = file.read(16)
     if code or start[:1] == PICKLE:  # torch wrote no archives before 1.6, and pickle.dump writes none
         return Kind("pickle", code=tuple(code) or ("unknown content",))
-    raise FerError(_unknown(path, start, given))
+    raise FerError(_unknown(path, start, options))
 
 
-def _unknown(path: Path, start: bytes, given: Given) -> str:
+def _unknown(path: Path, start: bytes, options: LoadOptions) -> str:
     """What to say of a file that torch did not write; start: its first 16 bytes."""
     if start[8:9] == b"{":
         return (
             f"{path} is a safetensors file: in Python, torch.save(safetensors.torch.load_file({str(path)!r}), "
-            f"'weights.pt'), then {given.command('weights.pt', '--arch', 'FILE:CLASS')}"
+            f"'weights.pt'), then {options.command('weights.pt', '--arch', 'FILE:CLASS')}"
         )
     found = next((what for magic, what in OTHERS.items() if start.startswith(magic)), "none of these, or cut short")
     return (
@@ -134,10 +134,10 @@ def _weights(path: Path, content: Any) -> dict[str, Tensor]:
     return {str(key): value for key, value in content.items()}
 
 
-def _program_refusal(path: Path, code: tuple[str, ...], given: Given) -> str:
+def _program_refusal(path: Path, code: tuple[str, ...], options: LoadOptions) -> str:
     return (
         f"{path} holds {', '.join(code[:3])}: loading it would run code from the file; if you trust whoever made it: "
-        f"{given.command(path, '--unsafe-pickle')}"
+        f"{options.command(path, '--unsafe-pickle')}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the options say of a network that fer-train did not make: its labels, its normalization, how they are typed."""
+"""What the options say of a foreign network's file, and the command that exports it."""
 
 import shlex
 from dataclasses import dataclass, fields
@@ -6,27 +6,19 @@ from pathlib import Path
 
 from fer_runtime.data import index
 from fer_runtime.errors import FerError
-
-EXAMPLE = "angry,disgust,fear,happy,neutral,sad,surprise"
-
-Pixels = float | tuple[float, ...]  # of 0..255: one value for all channels, or one each
+from fer_runtime.model.normalization import EXAMPLE_LABELS, ForeignOptions, check_labels, typed
 
 
 @dataclass(frozen=True)
-class Given:
-    """None, or empty, where nothing was said.
-
-    mean, std: of one channel or each, as in torchvision's Normalize; data: whose classes are the labels, if not given.
-    """
+class LoadOptions(ForeignOptions):
+    """ForeignOptions, and how the network gets out of its file."""
 
     arch: str | None = None
-    labels: tuple[str, ...] = ()
-    size: int | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    colour: str | None = None
+    """FILE:CLASS that makes the network of bare weights."""
     unsafe_pickle: bool = False
+    """Whether code from the file may be run."""
     data: Path | None = None
+    """Labelled faces, whose classes are the labels where none were given."""
 
     def named(self) -> list[str]:
         """The options that were given, as they are typed; --data is for all kinds of networks."""
@@ -36,52 +28,23 @@ class Given:
         """What to type for `file`: `more`, then the facts that were given, with an example for missing labels."""
         words = ["fer-export", str(file), *more]
         if self.labels or self.data is None:
-            words += ["--labels", ",".join(self.labels) or EXAMPLE]
+            words += ["--labels", ",".join(self.labels) or EXAMPLE_LABELS]
         if self.data is not None:
             words += ["--data", str(self.data)]
         for name in ("size", "mean", "std", "colour"):
             if value := getattr(self, name):
-                words += [f"--{name}", ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)]
+                words += [f"--{name}", typed(value) if isinstance(value, tuple) else str(value)]
         return shlex.join(words)
 
 
-def labels(path: Path, given: Given) -> tuple[tuple[str, ...], list[str]]:
+def labels(path: Path, options: LoadOptions) -> tuple[tuple[str, ...], list[str]]:
     """The class names and what to tell of them. Raises FerError where there are none, or one is there twice."""
-    names, notes = given.labels, []
+    names, notes = options.labels, []
     if not names:
-        if given.data is None:
+        if options.data is None:
             raise FerError(f"{path} carries no class names: give --labels, in the order of its outputs, or --data")
-        with index.opened(given.data) as entries:
+        with index.opened(options.data) as entries:
             names = tuple(sorted({entry.label for entry in entries}))
-        notes = [f"labels: {', '.join(names)}, the classes of {given.data.name} in ImageFolder's order"]
-    if len(names) < 2 or len(set(names)) < len(names) or not all(names):
-        raise FerError(f"the labels are {', '.join(names) or 'empty'}: expected two or more different names, {EXAMPLE}")
+        notes = [f"labels: {', '.join(names)}, the classes of {options.data.name} in ImageFolder's order"]
+    check_labels(names)
     return names, notes
-
-
-def normalization(given: Given, channels: int) -> tuple[Pixels, Pixels, str]:
-    """Mean and deviation in units of the pixels, 0..255, and what to tell of them. Raises FerError."""
-    for name, values in (("--mean", given.mean), ("--std", given.std)):
-        if values and len(values) not in (1, channels):
-            raise FerError(f"{name} has {len(values)} values: expected one, or one for each of {channels} channels")
-    mean, std = given.mean or (0.0,), given.std or (1.0,)
-    in_pixels = max(*mean, *std) > 1
-    if in_pixels and not given.std:
-        raise FerError(f"--mean {_typed(mean)} is of pixels of 0..255: give their --std too")
-    unit = 1.0 if in_pixels else 255.0
-    for name, values, low, high in (("--mean", mean, 0.0, 255.0), ("--std", std, 0.01, 1000.0)):
-        if not all(low <= value * unit <= high for value in values):
-            raise FerError(f"{name} is {_typed(values)}: expected {low / unit:.2g} to {high / unit:g}")
-    of = "0..255" if in_pixels else "0..1, as after ToTensor"
-    told = f"normalization: (pixel - {_typed(mean)}) / {_typed(std)} with pixels of {of}"
-    return _scaled(mean, unit), _scaled(std, unit), told
-
-
-def _typed(values: tuple[float, ...]) -> str:
-    return ",".join(f"{value:g}" for value in values)
-
-
-def _scaled(values: tuple[float, ...], unit: float) -> Pixels:
-    """One value where all channels have the same."""
-    scaled = tuple(value * unit for value in values)
-    return scaled[0] if len(set(scaled)) == 1 else scaled

@@ -7,28 +7,28 @@ from typing import Any
 import torch
 
 from fer_export.loading.adopt import reason
-from fer_export.loading.options import Given
+from fer_export.loading.options import LoadOptions
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
 
 ELSEWHERE = ("torch.", "numpy.")  # what a user's own file does not define
 
 
-def refusal(path: Path, code: tuple[str, ...], given: Given) -> str:
+def refusal(path: Path, code: tuple[str, ...], options: LoadOptions) -> str:
     """Why the file is refused, and what to type; code: what loading it would import, the network's class first."""
     if code[0].startswith("numpy."):
         held = f"holds more than weights ({code[0]})"
-        trusted = given.command(path, "--unsafe-pickle", "--arch", given.arch or "net:CLASS")
+        trusted = options.command(path, "--unsafe-pickle", "--arch", options.arch or "net:CLASS")
     else:
         held = f"is a whole pickled network ({code[0]})"
-        trusted = given.command(path, "--unsafe-pickle")
+        trusted = options.command(path, "--unsafe-pickle")
     return (
-        f"{path} {held}: loading it would run code from the file. Where you trained it, {_recipe(code, given)}; or, if "
-        f"you trust whoever made the file: {trusted}"
+        f"{path} {held}: loading it would run code from the file. Where you trained it, {_recipe(code, options)}; "
+        f"or, if you trust whoever made the file: {trusted}"
     )
 
 
-def load(path: Path, code: tuple[str, ...], given: Given) -> Any:
+def load(path: Path, code: tuple[str, ...], options: LoadOptions) -> Any:
     """What is in the file; this runs code from it. Raises FerError."""
     sys.path.insert(0, "")  # the user's own modules lie in the current folder
     try:
@@ -36,7 +36,8 @@ def load(path: Path, code: tuple[str, ...], given: Given) -> Any:
             return torch.load(path, map_location="cpu", weights_only=False)
     except (AttributeError, ImportError) as error:  # its class was defined in a notebook, or is elsewhere
         raise FerError(
-            f"{path} names {code[0]}, which is not here ({reason(error)}): where you trained it, {_recipe(code, given)}"
+            f"{path} names {code[0]}, which is not here ({reason(error)}): where you trained it, "
+            f"{_recipe(code, options)}"
         ) from error
     except (Exception, SystemExit) as error:  # whatever the code in it raises
         raise FerError(f"{path} cannot be unpickled ({reason(error)})") from error
@@ -44,13 +45,13 @@ def load(path: Path, code: tuple[str, ...], given: Given) -> Any:
         sys.path.remove("")
 
 
-def _recipe(code: tuple[str, ...], given: Given) -> str:
+def _recipe(code: tuple[str, ...], options: LoadOptions) -> str:
     """How to get from a pickle to weights, and from them to a file."""
     module, _, name = code[0].rpartition(".")
     if not module or code[0].startswith(ELSEWHERE):
         module, name = "__main__", "CLASS"
     notebook = module == "__main__"
     place = "put the class into net.py, here" if notebook else f"stay where Python finds {module}"
-    arch = given.arch or f"{'net' if notebook else module}:{name}"
-    command = given.command("weights.pt", "--arch", arch)
+    arch = options.arch or f"{'net' if notebook else module}:{name}"
+    command = options.command("weights.pt", "--arch", arch)
     return f"type torch.save(model.state_dict(), 'weights.pt'), {place}, then: {command}"

@@ -35,3 +35,48 @@ def verbosity(command: Any) -> Any:
     for flag, letter, text in (("--quiet", "-q", "Show warnings only."), ("--verbose", "-v", "Show details too.")):
         command = click.option(flag, letter, is_flag=True, expose_value=False, callback=level, help=text)(command)
     return command
+
+
+def names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """a,b,c -> a tuple of names, without the spaces around them; empty where nothing was given."""
+    return tuple(name.strip() for name in value.split(",")) if value else ()
+
+
+def numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, ...]:
+    """0.5 or 0.5,0.4,0.3 -> a tuple of floats, empty where nothing was given. Raises a usage error."""
+    try:
+        return tuple(float(number) for number in value.split(",")) if value else ()
+    except ValueError as error:
+        message = f"{value!r}: expected a number, or several with commas, as 0.5"
+        raise click.BadParameter(message, context, option) from error
+
+
+def foreign_network(command: Any) -> Any:
+    """Add what describes a network that fer-train did not make (fer_runtime.model.normalization.ForeignOptions):
+    --labels, --size, --colour, --mean and --std.
+    """
+    options = [
+        click.option(
+            "--labels", callback=names, metavar="A,B,...",
+            help="Classes of a foreign network, in the order of its outputs.",
+        ),
+        click.option(
+            "--size", type=click.IntRange(8, 512), metavar="PIXELS",
+            help="Side of a foreign network's input.  [default: what the file says, else 48]",
+        ),
+        click.option(
+            "--colour", type=click.Choice(["grey", "rgb"]),
+            help="Of the faces it is fed.  [default: its input's channels]",
+        ),
+        click.option(
+            "--mean", callback=numbers, metavar="X[,Y,Z]",
+            help="Mean that was subtracted in training, of pixels of 0..1, or of 0..255.  [default: 0]",
+        ),
+        click.option(
+            "--std", callback=numbers, metavar="X[,Y,Z]",
+            help="Standard deviation used in training, in the same units as --mean.  [default: 1]",
+        ),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
