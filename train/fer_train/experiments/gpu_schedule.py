@@ -16,7 +16,7 @@ from fer_train.recipe import RECIPES
 from fer_train.training.distributed import Group, group
 from fer_train.training.loop import fit, start
 from fer_train.training.progress_callback import Watcher
-from fer_train.training.soft_targets import Sources, answers
+from fer_train.training.soft_targets import Sources, answers, held
 from fer_train.training.state import Job, Outcome, outcome
 
 
@@ -105,7 +105,8 @@ def _run(
     job = Job(step.model, recipe, step.seed, data.classes, data.fingerprint, teachers=digests)
     watcher = Deadline(step.name, ends)
     said = answers(training_split(data), job, Sources(teachers=networks), folder, alone, watcher)
-    return fit(data, job, start(job), said, alone, folder / f"{step.name}.last.pt", watcher)
+    against = held(data.split("valid"), len(job.classes), None)
+    return fit(data, job, start(job), said, against, alone, folder / f"{step.name}.last.pt", watcher)
 
 
 def _halved(found: Outcome) -> Outcome:
