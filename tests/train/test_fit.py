@@ -299,11 +299,12 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     """One stage without time for more than an epoch, then on to the end; what it keeps can be finished at home."""
     (tmp_path / "sitecustomize.py").write_text(BARE)
     bare = {"PYTHONPATH": str(tmp_path), "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    votes = _votes_csv(small_zip, tmp_path / "votes.csv")
     script = [ROOT / "train/gpu_recipe.sh", small_zip, tmp_path / "runs"]
 
     def stage(minutes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*script, minutes, "--epochs", "1", "--only", "teacher-0", "nano-0"],
+            [*script, minutes, "--epochs", "1", "--only", "teacher-0", "nano-0", "--votes", votes],
             capture_output=True, text=True, timeout=300, check=False, env=os.environ | bare,
         )  # fmt: skip
 
@@ -317,6 +318,10 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     kept = {path.name for path in (tmp_path / "runs/keep").iterdir()}
     assert kept == {"teacher-0.pt", "nano-0.pt"}
     assert outcome(tmp_path / "runs/keep/nano-0.pt").job.teachers
-    done = command("fer-train", "finish", tmp_path / "runs/keep/nano-0.pt", small_zip, "--out", tmp_path / "home")
-    assert done.returncode == 0, done.stderr
-    assert checkpoint.load(tmp_path / "home/model.pt").manifest.labels == ("happy", "neutral", "sad")
+    for name in ("teacher-0", "nano-0"):  # the teacher without its second head
+        kept_run, home = tmp_path / f"runs/keep/{name}.pt", tmp_path / name
+        done = command("fer-train", "finish", kept_run, small_zip, "--votes", votes, "--out", home)
+        assert done.returncode == 0, done.stderr
+        found = checkpoint.load(home / "model.pt")
+        assert found.manifest.labels == ("happy", "neutral", "sad")
+        assert found.manifest.measured[0]["labels"] == "votes"
