@@ -1,0 +1,83 @@
+"""examples/: each program is run as its first lines say."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from conftest import BIN, ROOT, Run
+from fer_benchmarks.demo_clip import render
+from fer_runtime import Classifier, Loop, open_source
+
+EXAMPLES = ROOT / "examples"
+
+
+def example(name: str, *arguments: object) -> str:
+    """What a program prints."""
+    program = ["sh" if name.endswith(".sh") else sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_examples_are_listed_and_tested() -> None:
+    files = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")}
+    listed = set(re.findall(r"\[(\w+\.\w+)\]", (EXAMPLES / "README.md").read_text()))
+    assert files == listed
+    assert all(f'example("{name}"' in Path(__file__).read_text() for name in files)
+
+
+def test_own_detector(tmp_path: Path) -> None:
+    """On frames at a fiftieth of the light it finds both faces, which fer-run's own detector does not."""
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(dark / f"{index}.png"), (render(10 * index) * 0.02).astype(np.uint8))
+    assert [line.split()[0] for line in example("own_detector.py", dark).splitlines()] == list("001122")
+    plain = Loop(open_source(str(dark)), Classifier())
+    assert not any(result.faces for _, result in plain)
+
+
+def test_own_output(clip: Path, tmp_path: Path) -> None:
+    example("own_output.py", clip, tmp_path / "seconds.csv")
+    rows = list(csv.DictReader((tmp_path / "seconds.csv").open()))
+    assert rows[0]["label"] == "happy"
+    assert sum(float(row["seconds"]) for row in rows) > 3  # two faces over 100 frames
+
+
+def test_score_folder(command: Run, faces_folder: Path, exported: dict[str, Path], tmp_path: Path) -> None:
+    """The figures are those of fer-train evaluate."""
+    report = tmp_path / "scores.json"
+    assert command("fer-train", "evaluate", exported["fp32"], faces_folder, "--json", report).returncode == 0
+    printed = example("score_folder.py", faces_folder, exported["fp32"])
+    evaluated = report.read_text()
+    accuracy = re.search(r"accuracy ([\d.]+)%", printed)
+    assert accuracy
+    assert f'"accuracy": {float(accuracy[1]) / 100:.4g}' in evaluated
+    assert "happy" in printed
+
+
+def test_score_folder_without_a_folder() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "score_folder.py", "nowhere"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_train_own_classes(command: Run, faces_folder: Path, tmp_path: Path) -> None:
+    """Classes of other names than FER2013's: the training faces of the drawn set, renamed."""
+    for mood, name in (("happy", "laughing"), ("sad", "bored")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for picture in sorted((faces_folder / "train" / mood).iterdir())[:60]:
+            (tmp_path / "data" / name / picture.name).write_bytes(picture.read_bytes())
+    example("train_own_classes.sh", tmp_path / "data", tmp_path / "out", 2)
+    (model,) = (tmp_path / "out").glob("*.onnx")
+    done = command("fer-verify", model)
+    assert done.returncode == 0, done.stdout
