@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import fer_runtime
 from conftest import ROOT, Run
 
 FOLDERS = {"train": "fer_train", "export": "fer_export", "runtime": "fer_runtime", "benchmarks": "fer_benchmarks"}
@@ -165,14 +166,6 @@ def test_version(command: Run, name: str) -> None:
     assert version in command(name, "--version").stdout
 
 
-def test_every_command_and_option_is_in_the_readme(command: Run) -> None:
-    readme = (ROOT / "README.md").read_text()
-    for words in COMMANDS[1:]:
-        options = set(re.findall(r"--[a-z][a-z-]+", command(*words, "--help").stdout)) - {"--help", "--version"}
-        missing = {option for option in options if option not in readme}
-        assert not missing, f"{words} has options that README does not name: {missing}"
-
-
 @pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("onnx", "export"), ("rich", "bench")])
 def test_a_missing_extra_is_named(package: str, extra: str, tmp_path: Path) -> None:
     """The command whose extra is not installed says what to install."""
@@ -199,3 +192,11 @@ def test_a_missing_system_library_is_named(command: Run, tmp_path: Path) -> None
     assert done.returncode == 1
     assert "sudo apt-get install libgl1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_public_name_of_the_runtime_is_there() -> None:
+    for name in fer_runtime.__all__:
+        assert getattr(fer_runtime, name).__module__.startswith("fer_runtime.")
+    assert set(fer_runtime.__all__) == set(fer_runtime.HOMES)
+    with pytest.raises(AttributeError, match="no attribute 'Looop'"):
+        _ = fer_runtime.Looop

@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
+from tools import commands_page
 
 TRACKED = [
     ROOT / name
@@ -35,9 +37,19 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 
 def test_pages_and_tests_that_texts_name_exist() -> None:
-    """`docs/run.md` in a comment, or `tests/system/test_soak.py` in a page."""
+    """A page that a comment names, or a test that a page names."""
     for path in TRACKED:
         if path.suffix not in (".py", ".md", ".toml", ".sh", "") or not path.is_file():
             continue
         for name in re.findall(r"(?<![\w/])(?:docs|tests)/[\w./-]*\w\.(?:md|py|ipynb|json|png)\b", path.read_text()):
             assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
+
+
+def test_the_commands_page_holds_every_command_and_option() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert set(commands_page.COMMANDS) == set(scripts)
+    assert commands_page.PAGE.read_text() == commands_page.page(), "a command's help changed: run `make docs`"
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
