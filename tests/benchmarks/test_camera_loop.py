@@ -11,7 +11,7 @@ import pytest
 
 from fer_benchmarks.demo_clip import FRAMES
 from fer_benchmarks.pipeline.camera_loop import TARGETS
-from fer_benchmarks.pipeline.simulated_camera import Paced
+from fer_benchmarks.pipeline.simulated_camera import simulated_camera
 from fer_benchmarks.pipeline.throughput import agreement, flips
 from fer_benchmarks.pipeline.tilt_and_lag import RATE, lags
 from fer_runtime.faces.smoothing import Smoother
@@ -82,7 +82,7 @@ def test_a_paced_file_is_played_again_and_again(tmp_path: Path) -> None:
         writer.write(np.full((240, 320, 3), grey, np.uint8))
     writer.release()
     seen = []
-    for frame in Paced(tmp_path / "three.avi", (160, 120)).frames():
+    for frame in simulated_camera(tmp_path / "three.avi", (160, 120)).frames():
         assert frame.image.shape == (120, 160, 3)
         seen.append(round(float(frame.image.mean()) / 100))
         if len(seen) == 8:
@@ -93,7 +93,7 @@ def test_a_paced_file_is_played_again_and_again(tmp_path: Path) -> None:
 def test_frames_for_which_there_is_no_time_are_not_decoded(clip: Path) -> None:
     profile = Profile()
     seen = []
-    for frame in Paced(clip, profile=profile).frames(Pace(5, Heat(system=Path("/nonexistent"))).is_due):
+    for frame in simulated_camera(clip, profile=profile).frames(Pace(5, Heat(system=Path("/nonexistent"))).is_due):
         seen.append(frame.index)
         if len(seen) == 6:
             break

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from fer_benchmarks.demo_clip import FPS, render
 from fer_runtime.faces.detection import Detection, RetinaFace
 from fer_runtime.faces.similarity import difference, thumbnail
-from fer_runtime.faces.tracking import INTERVAL
+from fer_runtime.faces.tracking import DEFAULT_INTERVAL_S
 from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline import pacing
-from fer_runtime.pipeline.loop import OLDEST, Loop
+from fer_runtime.pipeline.loop import MAX_AGE_S, Loop
 from fer_runtime.pipeline.pacing import STEPS, Heat, Pace
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always
 from fer_runtime.types import Frame
@@ -68,10 +68,10 @@ def test_faces_that_do_not_change_cost_next_to_nothing() -> None:
     whole, nearby, classifier = Counted(RetinaFace()), Counted(RetinaFace.nearby()), CountedClassifier()
     results = [result for _, result in Loop(source, classifier, whole, nearby)]
     assert all(len(result.faces) == 2 for result in results)
-    looks = 1 + int(count / FPS / INTERVAL)
+    looks = 1 + int(count / FPS / DEFAULT_INTERVAL_S)
     assert whole.calls <= looks
     assert nearby.calls <= 2 * looks  # of 2 * 50
-    assert classifier.faces <= 2 * (looks + count / FPS / OLDEST)
+    assert classifier.faces <= 2 * (looks + count / FPS / MAX_AGE_S)
     assert len({face.box for result in results for face in result.faces}) <= 2 * looks  # they lie still
     assert all(face.raw_label == "happy" for result in results for face in result.faces)
 
@@ -99,7 +99,7 @@ def test_with_nobody_in_sight_the_whole_frame_is_looked_at_twice_a_second() -> N
     whole, nearby = Counted(RetinaFace()), Counted(RetinaFace.nearby())
     source = Frames([noisy(empty, seed) for seed in range(100)])
     assert all(not result.faces for _, result in Loop(source, Classifier(), whole, nearby))
-    assert whole.calls == 100 / FPS / INTERVAL
+    assert whole.calls == 100 / FPS / DEFAULT_INTERVAL_S
     assert nearby.calls == 0
 
 

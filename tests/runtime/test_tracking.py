@@ -12,7 +12,7 @@ from fer_benchmarks.demo_clip import FPS, FRAMES, placements, render
 from fer_runtime.faces.detection import Detection, RetinaFace
 from fer_runtime.faces.similarity import overlap
 from fer_runtime.faces.smoothing import Smoother
-from fer_runtime.faces.tracking import INTERVAL, PATIENCE, Tracker
+from fer_runtime.faces.tracking import DEFAULT_INTERVAL_S, MAX_UNSEEN_S, Tracker
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
@@ -47,7 +47,7 @@ def test_two_faces_keep_their_numbers_and_boxes() -> None:
         assert all(track.seen == frame.at for track in tracks)
         for track, placed in zip(tracks, placements(frame.index), strict=True):
             assert overlap(track.detection.box, placed.face) > 0.6
-    assert whole.calls <= 1 + FRAMES / FPS / INTERVAL + 2
+    assert whole.calls <= 1 + FRAMES / FPS / DEFAULT_INTERVAL_S + 2
 
 
 def test_landmarks_lie_in_the_frame_and_not_in_the_region() -> None:
@@ -75,11 +75,11 @@ def test_a_face_that_goes_is_forgotten_and_gets_a_new_number() -> None:
         counts.append((len(tracks), sum(track.seen == frame.at for track in tracks)))
     assert counts[4] == (2, 2)
     assert counts[6] == (2, 1)  # kept for a while, and known not to be seen
-    assert counts[5 + round(PATIENCE * FPS) + 1] == (1, 1)
+    assert counts[5 + round(MAX_UNSEEN_S * FPS) + 1] == (1, 1)
     assert follow(Frame(empty, 40, 40 / FPS)) == []  # another scene
     again = follow(Frame(render(0), 41, 41 / FPS))
     assert again == []  # with no face in sight the whole frame is looked at twice a second
-    again = follow(Frame(render(0), 42, 40 / FPS + INTERVAL))
+    again = follow(Frame(render(0), 42, 40 / FPS + DEFAULT_INTERVAL_S))
     assert {track.number for track in again} == {3, 4}
 
 

@@ -129,19 +129,54 @@ def test_votes_take_the_place_of_labels(small_zip: Path, tmp_path: Path) -> None
     recipe = RECIPES["small"]
     votes = read(tmp_path / "votes.csv", ("happy", "neutral", "sad"))
     answers = labelled(faces, 3, recipe, votes)
-    low = recipe.label_smoothing / 3
-    expected = torch.tensor([0.75, 0.25, 0.0]) * (1 - recipe.label_smoothing) + low
-    assert torch.allclose(answers[0], expected)
-    assert torch.allclose(answers[1:], labelled(faces, 3, recipe, None)[1:])
+    assert torch.allclose(answers[0], torch.tensor([0.3, 0.1, 0.0]))  # six voters saw none of the classes
+    assert not answers[1].any()
+    assert torch.equal(answers[2:], labelled(faces, 3, recipe, None)[2:])
+    both = labelled(faces, 3, replace(recipe, label_share=0.25), votes)
+    assert torch.allclose(both, torch.cat([0.75 * answers, 0.25 * labelled(faces, 3, recipe, None)], 1))
 
 
 def test_fit_takes_votes(command: Run, small_zip: Path, tmp_path: Path) -> None:
-    names = load(small_zip).split("train").names
-    rows = "".join(f"{name},{3 * ('sad' in name)},7,{9 * ('sad' in name)}\n" for name in names)
-    (tmp_path / "votes.csv").write_text("path,neutral,happiness,sadness\n" + rows)
-    done = command("fer-train", "fit", small_zip, *SHORT, "--votes", tmp_path / "votes.csv", "--out", tmp_path / "run")
+    """It learns what the votes say, not the folders: here that all neutral faces are happy; and is measured on that."""
+    votes, out = _votes_csv(small_zip, tmp_path / "votes.csv"), tmp_path / "run"
+    done = command("fer-train", "fit", small_zip, *SHORT, "--votes", votes, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert len(checkpoint.load(tmp_path / "run/model.pt").recipe["votes"]) == 64
+    found = checkpoint.load(out / "model.pt")
+    assert len(found.recipe["votes"]) == 64
+    assert found.manifest.measured[0]["labels"] == "votes"
+    assert found.manifest.balance["mix"] == "between"
+    metrics = json.loads((out / "metrics.json").read_text())
+    faces = metrics["valid"]["n"]
+    assert [sum(row) for row in metrics["valid"]["confusion"]] == [2 * faces / 3, 0, faces / 3]
+    best = min(metrics["history"], key=lambda row: row["valid_log_loss"])
+    assert metrics["best_epoch"] == best["epoch"]
+
+
+def test_a_run_with_votes_is_finished_on_another_mix(command: Run, small_zip: Path, tmp_path: Path) -> None:
+    votes, out = _votes_csv(small_zip, tmp_path / "votes.csv"), tmp_path / "run"
+    assert command("fer-train", "fit", small_zip, *SHORT, "--votes", votes, "--out", out).returncode == 0
+    whole = (out / "model.pt").stat().st_size
+    refused = command("fer-train", "finish", out, small_zip, "--out", tmp_path)
+    assert refused.returncode == 1
+    assert "learned from the votes of another CSV than --votes gives" in refused.stderr
+    finish = ["fer-train", "finish", out, small_zip, "--votes", votes, "--out", tmp_path]
+    done = command(*finish, "--balance", "uniform", "--half")
+    assert done.returncode == 0, done.stderr
+    found = checkpoint.load(tmp_path / "model.pt")
+    assert found.manifest.balance["shares"] == pytest.approx([1 / 3] * 3, abs=1e-3)
+    assert (tmp_path / "model.pt").stat().st_size < 0.7 * whole
+    taught = command(
+        "fer-train", "fit", small_zip, *SHORT, "--teacher", tmp_path / "model.pt", "--out", tmp_path / "taught"
+    )
+    assert taught.returncode == 0, taught.stderr
+
+
+def _votes_csv(data: Path, path: Path) -> Path:
+    """Ten votes for each face of `data`: sad for the sad ones, happy for all others."""
+    names = [name for faces in load(data).splits.values() for name in faces.names]
+    rows = "".join(f"{name},0,{10 * ('sad' not in name)},{10 * ('sad' in name)}\n" for name in names)
+    path.write_text("path,neutral,happiness,sadness\n" + rows)
+    return path
 
 
 def test_votes_for_other_images_end_in_a_sentence(command: Run, small_zip: Path, tmp_path: Path) -> None:
@@ -264,11 +299,12 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     """One stage without time for more than an epoch, then on to the end; what it keeps can be finished at home."""
     (tmp_path / "sitecustomize.py").write_text(BARE)
     bare = {"PYTHONPATH": str(tmp_path), "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    votes = _votes_csv(small_zip, tmp_path / "votes.csv")
     script = [ROOT / "train/gpu_recipe.sh", small_zip, tmp_path / "runs"]
 
     def stage(minutes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*script, minutes, "--epochs", "1", "--only", "teacher-0", "nano-0"],
+            [*script, minutes, "--epochs", "1", "--only", "teacher-0", "nano-0", "--votes", votes],
             capture_output=True, text=True, timeout=300, check=False, env=os.environ | bare,
         )  # fmt: skip
 
@@ -282,6 +318,10 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     kept = {path.name for path in (tmp_path / "runs/keep").iterdir()}
     assert kept == {"teacher-0.pt", "nano-0.pt"}
     assert outcome(tmp_path / "runs/keep/nano-0.pt").job.teachers
-    done = command("fer-train", "finish", tmp_path / "runs/keep/nano-0.pt", small_zip, "--out", tmp_path / "home")
-    assert done.returncode == 0, done.stderr
-    assert checkpoint.load(tmp_path / "home/model.pt").manifest.labels == ("happy", "neutral", "sad")
+    for name in ("teacher-0", "nano-0"):  # the teacher without its second head
+        kept_run, home = tmp_path / f"runs/keep/{name}.pt", tmp_path / name
+        done = command("fer-train", "finish", kept_run, small_zip, "--votes", votes, "--out", home)
+        assert done.returncode == 0, done.stderr
+        found = checkpoint.load(home / "model.pt")
+        assert found.manifest.labels == ("happy", "neutral", "sad")
+        assert found.manifest.measured[0]["labels"] == "votes"

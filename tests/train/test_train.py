@@ -19,8 +19,8 @@ from fer_runtime.model.preprocessing import Framing, crop
 from fer_train import checkpoint
 from fer_train.data.augment import augment, drawn
 from fer_train.model import build, fold, macs, normalize
-from fer_train.recipe import Augmentation
-from fer_train.training.calibration import balance, framing, temperature
+from fer_train.recipe import MIXES, Augmentation
+from fer_train.training.calibration import balance, framing, mix, temperature
 from fer_train.training.finalize import finish
 from fer_train.training.state import outcome
 
@@ -197,12 +197,12 @@ def test_augmentation_varies_each_face_and_keeps_the_range(faces_folder: Path) -
     assert mirrored.sum() > 16
 
 
-def test_balance_answers_each_class_as_often_as_it_is_labelled() -> None:
+def test_balance_answers_each_class_as_often_as_its_mix_says() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 6_000, replacement=True, generator=generator)
     logits = 1.5 * torch.nn.functional.one_hot(labels, 3) + torch.randn(6_000, 3, generator=generator)
     logits += torch.tensor([0.8, 0.0, -0.8])  # as one that prefers frequent classes
-    before, added = torch.bincount(logits.argmax(1)), balance(logits, labels)
+    before, added = torch.bincount(logits.argmax(1)), balance(logits, torch.bincount(labels) / 6_000)
     after, wanted = torch.bincount((logits + added).argmax(1)), torch.bincount(labels)
     assert (before - wanted).abs().max() > 400
     assert (after - wanted).abs().max() < 60
@@ -210,15 +210,23 @@ def test_balance_answers_each_class_as_often_as_it_is_labelled() -> None:
     assert added[2] > added[1] > added[0]
 
 
+def test_mixes_of_classes() -> None:
+    labels, votes = torch.tensor([90.0, 10.0]), torch.tensor([20.0, 80.0])
+    found = {name: mix(name, labels, votes).tolist() for name in MIXES}
+    wanted = {"labels": [0.9, 0.1], "votes": [0.2, 0.8], "between": [0.6, 0.4], "uniform": [0.5, 0.5]}
+    assert found == {name: pytest.approx(shares) for name, shares in wanted.items()}
+
+
 def test_the_balance_is_in_the_checkpoint(trained: Path, faces_folder: Path, tmp_path: Path) -> None:
-    """What was added to the head stands in the metrics, and taking it away gives the run's own network."""
+    """What was added to the head stands in the manifest, and taking it away gives the run's own network."""
     run = outcome(trained / "last.pt")
-    assert checkpoint.load(trained / "model.pt").metrics["balance"] is None  # nano's recipe
-    run = replace(run, job=replace(run.job, recipe=replace(run.job.recipe, balanced=True)))
+    assert checkpoint.load(trained / "model.pt").manifest.balance == {}  # nano's recipe
+    run = replace(run, job=replace(run.job, recipe=replace(run.job.recipe, balance="labels")))
     finish(run, load(faces_folder), tmp_path)
     found = checkpoint.load(tmp_path / "model.pt")
-    added = torch.tensor(found.metrics["balance"])
-    assert added.shape == (3,)
+    assert found.manifest.balance["mix"] == "labels"
+    assert found.manifest.balance["shares"] == pytest.approx([1 / 3] * 3, abs=0.01)
+    added = torch.tensor(found.manifest.balance["added"])
     assert torch.allclose(found.network.head.bias - added, run.network().head.bias, atol=1e-3)
 
 
@@ -227,3 +235,4 @@ def test_temperature_finds_the_one_that_was_applied() -> None:
     logits = torch.randn(20_000, 7, generator=generator) * 2
     labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
     assert temperature(logits * 3, labels) == pytest.approx(3, rel=0.05)
+    assert temperature(logits * 3, logits.softmax(1) / 2) == pytest.approx(3, rel=0.05)  # votes of half the voters

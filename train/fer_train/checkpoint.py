@@ -34,11 +34,12 @@ class Checkpoint:
     digest: str = ""
 
 
-def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write `path`, whole or not at all. Raises FerError."""
+def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
+    """Write `path`, whole or not at all; with `half`, kernels in half precision. Raises FerError."""
+    weights = checkpoint.network.state_dict()
     plain = {
         "format": FORMAT,
-        "weights": checkpoint.network.state_dict(),
+        "weights": {name: value.half() if half and value.ndim > 1 else value for name, value in weights.items()},
         "manifest": asdict(checkpoint.manifest),
         "ranges": checkpoint.ranges,
         "metrics": checkpoint.metrics,
@@ -61,7 +62,9 @@ def load(path: Path) -> Checkpoint:
         manifest = from_dict(plain["manifest"], str(path))
         manifest.to_json()
         network = FerNet(_architecture(manifest))
-        weights = plain["weights"]
+        weights = {
+            name: value.float() if value.dtype == torch.float16 else value for name, value in plain["weights"].items()
+        }
         if wrong := [
             n
             for n, v in weights.items()

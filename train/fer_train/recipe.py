@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+MIXES = ("labels", "votes", "between", "uniform")  # of classes, see training.calibration.mix
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -38,9 +40,11 @@ class Recipe:
     teacher_share: float = 0.7
     teacher_views: int = 32  # views of each face that teachers answer and the pupil sees, in turn, an epoch each
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
-    # At the end, answer each class as often as it is labelled (training.calibration). It finds more of the rare
-    # and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for nano and base).
-    balanced: bool = False
+    # At the end, answer each class as often as in this mix (training.calibration.mix), "none" leaves it. It finds more
+    # of the rare and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for the rest).
+    balance: str = "none"
+    # With --votes: weight of a second head that learns the labels and is dropped at the end; the rest is the votes'.
+    label_share: float = 0.0
     augmentation: Augmentation = Augmentation()
 
 
@@ -58,7 +62,7 @@ RECIPES: dict[str, Recipe] = {
         augmentation=replace(MILD, erase=0.15),
     ),
     # Its best epoch is the last one, and validation still rose: longer would gain more.
-    "small": Recipe(epochs=150, label_smoothing=0.05, low_share=0.5, balanced=True, augmentation=MILD),
+    "small": Recipe(epochs=150, label_smoothing=0.05, low_share=0.5, balance="labels", augmentation=MILD),
     "base": Recipe(
         epochs=120,
         label_smoothing=0.05,
@@ -68,3 +72,8 @@ RECIPES: dict[str, Recipe] = {
     "teacher": Recipe(epochs=36),  # as much as two CPU cores do in 40 minutes
     "large": Recipe(epochs=60),
 }
+
+
+def for_votes(recipe: Recipe) -> Recipe:
+    """The recipe where votes are learned: their mix has half as much disgust, anger and fear as the labels have."""
+    return replace(recipe, balance="between")

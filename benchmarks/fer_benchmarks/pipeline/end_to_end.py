@@ -48,7 +48,7 @@ def show(loop: Loop, start: float, face: NDArray[np.uint8], background: NDArray[
     """Show a face to the loop from `start` on, seconds: what it says of it in the last frame."""
     for step in range(SHOWN):
         frame = Frame(paste(face, background, placed.moved(step)), step, start + step / FPS)
-        result = loop.answer(frame)
+        result = loop.process(frame)
     return _outcome(result, placed.moved(SHOWN - 1))
 
 

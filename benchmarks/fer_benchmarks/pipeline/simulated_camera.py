@@ -8,22 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
-from fer_runtime.sources.live import Capture, Live
+from fer_runtime.sources.live import Live
 from fer_runtime.system.profiler import Profile
 
 FPS = 30.0
 
 
-class Paced(Live):
-    """The runtime's live source on a file that is played again and again at 30 frames a second."""
+def simulated_camera(video: Path, size: tuple[int, int] | None = None, profile: Profile | None = None) -> Live:
+    """The runtime's live source on a file that is played again and again at 30 frames per second.
 
-    def __init__(self, video: Path, size: tuple[int, int] | None = None, profile: Profile | None = None) -> None:
-        """size: width and height that the frames are shrunk or enlarged to; None: as they are. Raises FerError."""
-        self._video, self._shape = video, size
-        super().__init__(str(video), profile=profile)
-
-    def _opened(self) -> Capture:
-        return _Capture(self._video, self._shape)
+    size: width and height that the frames are shrunk or enlarged to; None: as they are. Raises FerError.
+    """
+    return Live(str(video), profile, open_capture=lambda: _Capture(video, size))
 
 
 class _Capture:

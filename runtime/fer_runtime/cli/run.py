@@ -12,7 +12,7 @@ from fer_runtime.cli.entry import run
 from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
-    from fer_runtime.outputs.base import Output
+    from fer_runtime.outputs.factory import Outputs
     from fer_runtime.pipeline.loop import Loop
     from fer_runtime.system.profiler import Profile
 
@@ -123,11 +123,20 @@ def cli(
     facts = classifier.manifest
     log.debug("model: %s, %d pixels, %d classes", facts.precision, facts.size, len(facts.labels))
     log.debug("source: %s, %g fps", "live" if frames.live else "a file", frames.fps)
-    loop = Loop(frames, classifier, whole, nearby, max_fps, profile, Blur(threads) if blur else None)
     log.info(PRIVACY)
     with ExitStack() as closing:
         wanted = Wanted(headless, is_camera(source), jsonl, record, web, mqtt)
         outputs = open_outputs(wanted, frames, classifier.labels, closing)
+        loop = Loop(
+            frames,
+            classifier,
+            whole,
+            nearby,
+            max_fps,
+            profile,
+            Blur(threads) if blur else None,
+            on_idle=outputs.on_idle,
+        )
         try:
             _drive(loop, outputs, max_frames, profile)
         finally:
@@ -138,20 +147,15 @@ def cli(
         log.warning(note)
 
 
-def _drive(loop: "Loop", outputs: list["Output"], max_frames: int | None, profile: "Profile") -> None:
+def _drive(loop: "Loop", outputs: "Outputs", max_frames: int | None, profile: "Profile") -> None:
     """Feed every output until the source ends, an output asks to stop, or `max_frames` are done; then sum up."""
-    from fer_runtime.outputs.window import Window
-
-    shown = next((output for output in outputs if isinstance(output, Window)), None)
-    if shown:
-        loop.waiting = shown.waiting
     answered = found = 0
     for frame, result in loop:
         with profile.stage("output"):
-            going = [output.write(frame.image, result) for output in outputs]
+            goes_on = outputs.write(frame.image, result)
         answered += 1
         found += len(result.faces)
-        if not all(going) or answered == max_frames:
+        if not goes_on or answered == max_frames:
             break
     log.info("%d frames, %d faces", answered, found)
 

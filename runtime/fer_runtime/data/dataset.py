@@ -7,8 +7,10 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -196,13 +198,18 @@ def _check_memory(needed: int, spool: Path | None) -> None:
         )
 
 
-def _image(entry: Entry) -> NDArray[np.uint8] | None:
-    """Pixels uint8 [h, w] or [h, w, 3], or None for an image that cannot be decoded."""
+def decoded(read: Callable[[], bytes], flags: int) -> NDArray[Any] | None:
+    """The image in these bytes as cv2.imdecode gives it, or None for one that cannot be read or decoded."""
     try:
-        data = np.frombuffer(entry.read(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        data = np.frombuffer(read(), np.uint8)
+        return cv2.imdecode(data, flags) if data.size else None
     except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, cv2.error):
         return None  # a broken or unreadable file or member, or an image that cv2 refuses as too large
+
+
+def _image(entry: Entry) -> NDArray[np.uint8] | None:
+    """Pixels uint8 [h, w] or [h, w, 3], or None for an image that cannot be decoded."""
+    image = decoded(entry.read, cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype not in (np.uint8, np.uint16):
         return None
     pixels = (image if image.dtype == np.uint8 else image // 256).astype(np.uint8, copy=False)

@@ -40,10 +40,28 @@ class Entry:
         return f"{self.folder}/{self.label}/{self.path.name}"
 
 
+Image = tuple[PurePosixPath, Callable[[], bytes]]  # its path inside the data, and what gives its bytes
+
+
 @dataclass
 class _Found:
-    images: list[tuple[PurePosixPath, Callable[[], bytes]]] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
     folders: set[PurePosixPath] = field(default_factory=set)
+
+
+@contextlib.contextmanager
+def images(path: Path) -> Iterator[list[Image]]:
+    """All images of a folder or zip, in whatever folders, in the order of their names: path inside it, and its reader.
+
+    They are readable while the context is open. Raises FerError for a missing, empty, encrypted or hostile input.
+    """
+    try:
+        with _unplaced(path) as found:
+            if not found.images:
+                raise FerError(f"{path} holds no images: expected a folder or zip with some")
+            yield found.images
+    except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        raise FerError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 @contextlib.contextmanager
@@ -54,23 +72,28 @@ def opened(path: Path) -> Iterator[list[Entry]]:
     Raises FerError for a missing, empty, encrypted or hostile input, an empty class, or a class that train lacks.
     """
     try:
-        if path.is_dir():
-            yield _placed(path, _in_folder(path))
-        elif not path.exists():
-            raise FerError(
-                f"{path} does not exist: expected a folder or zip of images in class folders, or fer2013.csv"
-            )
-        elif path.suffix.lower() == ".csv" and path.is_file():
-            yield _placed(path, _Found(fer2013_csv.images(path)))
-        elif not path.is_file() or not zipfile.is_zipfile(path):
-            raise FerError(
-                f"{path} is neither a folder nor a complete zip file nor a .csv: expected images in class folders"
-            )
-        else:
-            with zipfile.ZipFile(path) as archive:
-                yield _placed(path, _in_zip(path, archive))
+        with _unplaced(path) as found:
+            yield _placed(path, found)
     except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise FerError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+@contextlib.contextmanager
+def _unplaced(path: Path) -> Iterator[_Found]:
+    """What `opened` finds, before its place."""
+    if path.is_dir():
+        yield _in_folder(path)
+    elif not path.exists():
+        raise FerError(f"{path} does not exist: expected a folder or zip of images in class folders, or fer2013.csv")
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        yield _Found(fer2013_csv.images(path))
+    elif not path.is_file() or not zipfile.is_zipfile(path):
+        raise FerError(
+            f"{path} is neither a folder nor a complete zip file nor a .csv: expected images in class folders"
+        )
+    else:
+        with zipfile.ZipFile(path) as archive:
+            yield _in_zip(path, archive)
 
 
 def _in_folder(root: Path) -> _Found:

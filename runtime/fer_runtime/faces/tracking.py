@@ -1,7 +1,7 @@
-"""Faces over time: identity and box between two looks at the whole frame, for a fraction of its cost."""
+"""Faces over time: identity and box between two searches of the whole frame, for a fraction of their cost."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -9,132 +9,154 @@ from numpy.typing import NDArray
 
 from fer_runtime.faces.detection import Detection, Detector
 from fer_runtime.faces.similarity import difference, overlap, thumbnail
+from fer_runtime.faces.smoothing import Smoother
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Box, Frame
 
-INTERVAL = 0.5  # seconds between looks at the whole frame: how late a new face may be found
-PATIENCE = 0.6  # seconds that a face is kept without being seen: a turned head, a hand before it
-REGION = 2.2  # side of what is looked at around a face, in its longer sides
-MOST_NEARBY = 8  # faces: looking at more of them one by one costs more than the whole frame
-STILL = 1.0  # mean change of a face's thumbnail, 0..255, under which it is where it was; see docs/runtime.md
-SAME = 0.3  # least overlap (intersection over union) of one face in two looks
-CUT = 25.0  # mean change of a thumbnail's pixels, 0..255, that tells another scene
-THUMBNAIL = (32, 24)
+DEFAULT_INTERVAL_S = 0.5  # between searches of the whole frame: how late a new face may be found
+MAX_UNSEEN_S = 0.6  # for which a face is kept without being seen: a turned head, a hand before it
+REGION = 2.2  # side of the region that is searched around a face, in the face's longer sides
+MAX_FOLLOWED = 8  # faces: searching the regions of more of them costs more than the whole frame
+STILL = 1.0  # mean change of a face's thumbnail, 0..255, under which it has not moved; see docs/runtime.md
+MIN_OVERLAP = 0.3  # least intersection over union of one face in two frames
+SCENE_CUT = 25.0  # mean change of a thumbnail's pixels, 0..255, from which on it shows another scene
+SCENE_THUMBNAIL = (32, 24)  # width, height
 
 
-@dataclass(frozen=True)
-class Track:
-    """One face over time. number: from 1, never given twice; detection: the last one; seen: when that was, seconds."""
+@dataclass
+class FaceState:
+    """All that is remembered of one face: where it is, and what it was classified as."""
 
     number: int
+    """From 1; never given twice."""
     detection: Detection
+    """The last one."""
     seen: float
+    """When that was, seconds on the source's clock."""
+    thumbnail: NDArray[np.uint8] | None = None
+    """Of the face, grey [16, 16], when its region was last searched."""
+    smoother: Smoother = field(default_factory=Smoother)
+    """Of its probabilities."""
+    crop: NDArray[np.uint8] | None = None
+    """The last that was classified, [channels, size, size]."""
+    probabilities: NDArray[np.float32] | None = None
+    """Of that crop, [classes]."""
+    classified: float = 0.0
+    """When that was, seconds on the source's clock."""
 
 
 class Tracker:
-    """Follows faces by detection: the neighbourhood of each known face and, when that is due, the whole frame first.
+    """Follows faces by detection: the region of each known face and, when that is due, the whole frame first.
 
     It is due after `interval`, in a new scene, where a face was lost, and while there are many. Detections are joined
-    to tracks by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model:
-    at a camera's pace a face overlaps itself). The box is always the neighbourhood's, in which every face is of one
-    size: the detector's boxes differ by some percent with a face's size, and the expressions named in them with those.
-    Where the pixels of a face are what they were, it is not looked for.
+    to faces by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model:
+    at a camera's pace a face overlaps itself). The box is always the region's, in which every face is of one size: the
+    detector's boxes differ by some percent with a face's size, and the expressions named in them with those. Where the
+    pixels of a face are what they were, it is not searched for.
     """
 
-    def __init__(self, whole: Detector, nearby: Detector, profile: Profile, interval: float = INTERVAL) -> None:
+    def __init__(
+        self, whole: Detector, nearby: Detector, profile: Profile, interval: float = DEFAULT_INTERVAL_S
+    ) -> None:
         """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both.
 
-        interval: seconds between two looks at the whole frame; 0: at every frame.
+        interval: seconds between two searches of the whole frame; 0: search every frame.
         """
         self._whole, self._nearby, self._profile, self._interval = whole, nearby, profile, interval
-        self._tracks: list[Track] = []
-        self._thumbnails: dict[int, NDArray[np.uint8]] = {}  # of each track, when it was last looked for
-        self._given = 0
-        self._due = self._at = 0.0
+        self._faces: list[FaceState] = []
+        self._count = 0  # of faces so far
+        self._next_search = self._last = 0.0  # when the whole frame is searched next; time of the last frame
         self._scene: NDArray[np.uint8] | None = None
 
-    def __call__(self, frame: Frame) -> list[Track]:
-        """The faces of this frame, and those that were seen shortly before; a frame without a time stands alone."""
+    def __call__(self, frame: Frame) -> list[FaceState]:
+        """The faces of this frame, and those seen shortly before; a frame without a time stands alone."""
         image, at = frame.image, frame.at
         if at is None:
-            self._tracks = []
-            return [self._begun(self._near(image, d.box) or d, 0.0) for d in self._detected(image)]
-        self._tracks = [track for track in self._tracks if 0 <= at - track.seen <= PATIENCE]
-        if not self._tracks:
-            self._scene = None
-        elif self._is_cut(image):
-            self._tracks, self._due = [], at
-        if not 0 <= self._due - at <= self._interval or len(self._tracks) > MOST_NEARBY:
-            self._due = at
-        before = {track.number: track for track in self._tracks}
-        looked = at >= self._due
-        if looked:
-            self._tracks = self._joined(self._detected(image), at)
-            self._due = at + self._interval
-        if self._tracks and len(self._tracks) <= MOST_NEARBY:
-            with self._profile.stage("follow"):
-                self._tracks = [self._followed(track, before.get(track.number), image, at) for track in self._tracks]
-            if any(self._at <= track.seen < at for track in self._tracks):
-                self._due = at  # just lost: the next frame is looked at as a whole
-        self._at = at
-        self._thumbnails = {t.number: self._thumbnails[t.number] for t in self._tracks if t.number in self._thumbnails}
-        return list(self._tracks)
+            self._faces = []
+            return [self._new(self._near(image, d.box) or d, 0.0) for d in self._detect(image)]
+        self._faces = [face for face in self._faces if 0 <= at - face.seen <= MAX_UNSEEN_S]
+        if self._is_cut(image):
+            self._faces, self._next_search = [], at
+        found = self._search(image, at) if self._is_search_due(at) else {}
+        if len(self._faces) <= MAX_FOLLOWED:
+            self._follow(found, image, at)
+        else:
+            self._take(found, at)
+        self._last = at
+        return list(self._faces)
 
-    def _detected(self, image: NDArray[np.uint8]) -> list[Detection]:
+    def _detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         with self._profile.stage("detect"):
             return self._whole(image)
 
+    def _new(self, detection: Detection, at: float) -> FaceState:
+        self._count += 1
+        return FaceState(self._count, detection, at)
+
     def _is_cut(self, image: NDArray[np.uint8]) -> bool:
-        small = cv2.cvtColor(cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_NEAREST), cv2.COLOR_BGR2GRAY)
+        """Whether this is another scene than the last frame's; it only matters while faces are followed."""
+        if not self._faces:
+            self._scene = None
+            return False
+        small = cv2.cvtColor(cv2.resize(image, SCENE_THUMBNAIL, interpolation=cv2.INTER_NEAREST), cv2.COLOR_BGR2GRAY)
         before, self._scene = self._scene, small.astype(np.uint8, copy=False)
-        return before is not None and float(cv2.absdiff(before, small).mean()) > CUT
+        return before is not None and float(cv2.absdiff(before, small).mean()) > SCENE_CUT
 
-    def _begun(self, detection: Detection, at: float) -> Track:
-        self._given += 1
-        return Track(self._given, detection, at)
+    def _is_search_due(self, at: float) -> bool:
+        """Whether the whole frame is searched; where the clock jumped or there are many faces, it is."""
+        return not 0 < self._next_search - at <= self._interval or len(self._faces) > MAX_FOLLOWED
 
-    def _joined(self, detections: list[Detection], at: float) -> list[Track]:
-        """Every track with its detection, then the ones that were not found, then new ones."""
-        pairs = sorted(
-            (
-                (overlap(t.detection.box, d.box), i, j)
-                for i, t in enumerate(self._tracks)
-                for j, d in enumerate(detections)
-            ),
-            reverse=True,
-        )
-        taken: dict[int, int] = {}
-        for share, track, detection in pairs:
-            if share >= SAME and track not in taken and detection not in taken.values():
-                taken[track] = detection
-        known = [
-            replace(track, detection=detections[taken[i]], seen=at) if i in taken else track
-            for i, track in enumerate(self._tracks)
-        ]
-        return known + [self._begun(d, at) for j, d in enumerate(detections) if j not in taken.values()]
+    def _search(self, image: NDArray[np.uint8], at: float) -> dict[int, Detection]:
+        """What a search of the whole frame finds of each face, by its number; faces it does not know yet are added."""
+        self._next_search = at + self._interval
+        detections = self._detect(image)
+        boxes = [face.detection.box for face in self._faces]
+        joined = _join(boxes, [detection.box for detection in detections])
+        found = {self._faces[i].number: detections[j] for i, j in joined.items()}
+        new = [self._new(d, at) for j, d in enumerate(detections) if j not in joined.values()]
+        self._faces += new
+        return found | {face.number: face.detection for face in new}
 
-    def _followed(self, track: Track, before: Track | None, image: NDArray[np.uint8], at: float) -> Track:
-        """The track where the face is now, or as it was where it is not found. before: as it was, None for a new one.
+    def _take(self, found: dict[int, Detection], at: float) -> None:
+        """Take every face as the search of the whole frame found it."""
+        for face in self._faces:
+            if face.number in found:
+                face.detection, face.seen = found[face.number], at
 
-        It is looked for where it was; a look at the whole frame, which `track` may come from, helps where that fails.
+    def _follow(self, found: dict[int, Detection], image: NDArray[np.uint8], at: float) -> None:
+        """Bring every face to where it is now; where one was just lost, the next frame is searched as a whole."""
+        if not self._faces:
+            return
+        with self._profile.stage("follow"):
+            for face in self._faces:
+                self._update(face, found.get(face.number), image, at)
+        if any(self._last <= face.seen < at for face in self._faces):
+            self._next_search = at
+
+    def _update(self, face: FaceState, whole: Detection | None, image: NDArray[np.uint8], at: float) -> None:
+        """Bring one face to where it is now; it stays as it was where it is not found.
+
+        whole: what the search of the whole frame found. The face is searched for where it was, and there where that
+        fails or is another face.
         """
-        last = before or track
-        if track is before and self._is_still(track, image):
-            return replace(track, seen=at)
-        found = self._near(image, last.detection.box)
-        if found is None or overlap(found.box, track.detection.box) < SAME:
-            found = self._near(image, track.detection.box) if track is not last else None
-        if found is None:
-            return track
-        self._thumbnails[track.number] = thumbnail(image, found.box)
-        return replace(track, detection=found, seen=at)
+        if whole is None and self._is_still(face, image):
+            face.seen = at
+            return
+        last, target = face.detection, whole or face.detection
+        near = self._near(image, last.box)
+        if near is None or overlap(near.box, target.box) < MIN_OVERLAP:
+            near = self._near(image, target.box) if target is not last else None
+        if near is not None:
+            face.thumbnail = thumbnail(image, near.box)
+        if near or whole:
+            face.detection, face.seen = near or target, at
 
-    def _is_still(self, track: Track, image: NDArray[np.uint8]) -> bool:
-        before = self._thumbnails.get(track.number)
-        return before is not None and difference(before, thumbnail(image, track.detection.box)) < STILL
+    def _is_still(self, face: FaceState, image: NDArray[np.uint8]) -> bool:
+        before = face.thumbnail
+        return before is not None and difference(before, thumbnail(image, face.detection.box)) < STILL
 
     def _near(self, image: NDArray[np.uint8], box: Box) -> Detection | None:
-        """The face about where `box` is."""
+        """The face in the region around `box`."""
         x, y, width, height = box
         half = REGION * max(width, height) / 2
         left, top = (max(0, round(centre - half)) for centre in (x + width / 2, y + height / 2))
@@ -146,9 +168,19 @@ class Tracker:
         return _nearest(moved, box)
 
 
+def _join(known: list[Box], found: list[Box]) -> dict[int, int]:
+    """Which of the found boxes each known one is, by their indices; the pairs that overlap most first."""
+    pairs = sorted(((overlap(a, b), i, j) for i, a in enumerate(known) for j, b in enumerate(found)), reverse=True)
+    joined: dict[int, int] = {}
+    for share, i, j in pairs:
+        if share >= MIN_OVERLAP and i not in joined and j not in joined.values():
+            joined[i] = j
+    return joined
+
+
 def _nearest(detections: Iterable[Detection], box: Box) -> Detection | None:
     share, best = max(((overlap(d.box, box), d) for d in detections), key=lambda pair: pair[0], default=(0.0, None))
-    return best if share >= SAME else None
+    return best if share >= MIN_OVERLAP else None
 
 
 def _moved(detection: Detection, left: int, top: int) -> Detection:

@@ -43,7 +43,7 @@ class Manifest:
     labels: in the order of the logits; size: input side in pixels; colour: "grey" or "rgb"; mean, std: of the pixel
     values 0..255, or of each channel's, applied inside the graph; temperature: divides the logits before softmax;
     architecture: what rebuilds the network; parameters, macs: counts for one face; precision: "fp32", "fp16" or
-    "int8"; quantization: int8's recipe;
+    "int8"; quantization: int8's recipe; balance: the mix of classes that it was made to answer with, empty for none;
     checkpoint: SHA-256 of the .pt file; data: fingerprint of the dataset; measured: accuracies, each with split and n.
     """
 
@@ -59,6 +59,7 @@ class Manifest:
     temperature: float = 1.0
     precision: str = "fp32"
     quantization: dict[str, Any] = field(default_factory=dict)
+    balance: dict[str, Any] = field(default_factory=dict)
     checkpoint: str = ""
     data: str = ""
     measured: tuple[dict[str, Any], ...] = ()
@@ -145,7 +146,7 @@ def _wrong(manifest: Manifest) -> str | None:
         or (isinstance(golden.seed, int) and 0 <= golden.seed < 2**32 and _number(golden.tolerance)),
         **{
             name: isinstance(getattr(manifest, name), dict)
-            for name in ("architecture", "quantization", "licences", "versions")
+            for name in ("architecture", "quantization", "balance", "licences", "versions")
         },
     }
     return next((name for name, fine in checks.items() if not fine), None)

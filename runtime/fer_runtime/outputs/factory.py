@@ -3,15 +3,19 @@
 import logging
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_runtime.outputs import window
 from fer_runtime.outputs.base import Output
 from fer_runtime.outputs.jsonl import JsonLines
 from fer_runtime.outputs.recording import open_recording
 from fer_runtime.outputs.systemd import Systemd
-from fer_runtime.sources.base import Source
+from fer_runtime.sources.base import OnIdle, Source, always
+from fer_runtime.types import Result
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +34,27 @@ class Wanted:
     mqtt: str | None
 
 
-def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closing: ExitStack) -> list[Output]:
+@dataclass
+class Outputs:
+    """The outputs of a run, as one."""
+
+    every: list[Output] = field(default_factory=list)
+    """In the order in which they are written to."""
+    on_idle: OnIdle = always
+    """To be called while the source gives nothing: the window's."""
+
+    def write(self, image: NDArray[np.uint8], result: Result) -> bool:
+        """Write to every output; False when one of them asks the loop to end."""
+        going = [output.write(image, result) for output in self.every]
+        return all(going)
+
+
+def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closing: ExitStack) -> Outputs:
     """The outputs asked for; each is closed when `closing` is. Raises FerError for what cannot be opened."""
-    outputs: list[Output] = []
+    outputs = Outputs()
 
     def add(output: Output) -> None:
-        outputs.append(output)
+        outputs.every.append(output)
         closing.callback(output.close)
 
     shown = not wanted.headless
@@ -56,10 +75,12 @@ def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closin
         from fer_runtime.outputs.mqtt import Mqtt
 
         add(Mqtt(wanted.mqtt))
-    if not outputs and not shown:
+    if not outputs.every and not shown:
         add(JsonLines("-"))
     if "NOTIFY_SOCKET" in os.environ:  # started by systemd
         add(Systemd())
     if shown:
-        add(window.Window(wanted.mirror))
+        screen = window.Window(wanted.mirror)
+        add(screen)
+        outputs.on_idle = screen.on_idle
     return outputs

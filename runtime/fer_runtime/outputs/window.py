@@ -46,7 +46,7 @@ class Window:
         fps = f"{1 / self._interval:.0f} fps" if self._interval else "- fps"
         return self._show(f"{fps}, {result.age_ms:.0f} ms old, {len(result.faces)} faces")
 
-    def waiting(self, seconds: float) -> bool:
+    def on_idle(self, seconds: float) -> bool:
         """Show the last frame again, and since when there was none; False when the user wants to end."""
         if self._last is None or seconds < LOST:
             return self._goes_on()

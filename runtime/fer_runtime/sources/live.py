@@ -4,13 +4,15 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
@@ -20,9 +22,9 @@ from fer_runtime.types import Frame
 log = logging.getLogger(__name__)
 
 TIMEOUT_MS = 10_000
-FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds before a lost source is opened again; each wait doubles the last
-TICK = 0.1  # seconds between two words to the loop that no frame came
-LOOK = 0.5  # seconds between looks whether a lost source is back, which ends a wait
+FIRST_WAIT_S, MAX_WAIT_S = 0.2, 10.0  # before a lost source is opened again; each wait doubles the last
+TICK_S = 0.1  # between two calls of on_idle
+LOOK_S = 0.5  # between looks whether a lost source is back, which ends a wait
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
 
@@ -38,10 +40,10 @@ class Capture(Protocol):
 
 
 class Live:
-    """A thread reads all frames and keeps the newest, so that answers are never late by a queue.
+    """A thread reads all frames and keeps the newest, so that results are never late by a queue.
 
-    When the source gives no more, it is opened again after growing waits, for as long as the frames are asked for;
-    a wait ends when its server takes connections again, or its device is back. Meanwhile there are no frames, and the
+    When the source gives no more, it is opened again after growing waits, for as long as the frames are asked for; a
+    wait ends when its server takes connections again, or its device is back. Meanwhile there are no frames, and the
     log has a line when it is lost and one when it is back.
     """
 
@@ -53,24 +55,28 @@ class Live:
         profile: Profile | None = None,
         size: tuple[int, int] | None = None,
         fps: float | None = None,
+        open_capture: Callable[[], Capture] | None = None,
     ) -> None:
         """name: a camera's number or /dev path, `picamera`, or a URL. Raises FerError where it cannot be opened.
 
         size (width, height) and fps: what a camera is asked for; the log has a line where it gives something else.
+        open_capture: opens a capture of another kind, each time anew; `name` only names it then.
         """
         self._name, self._profile = name, profile or Profile()
-        self._size, self._fps = size, fps
+        self._open = open_capture or partial(_open, name, size, fps)
         self.notes: list[str] = []
-        self._capture = self._opened()
+        self._capture = self._open()
         if not self._capture.isOpened():
             raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {_advice(name)}")
         self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS))
         if given := _differs(self._capture, size, fps):
             log.warning("%s gives %s", name, given)
+        self._index = 0  # of the next frame
+        self._wait = 0.0  # seconds, the last before the source was opened again; 0 while it gives frames
+        self._there = True  # whether the source seemed to be there at the last look
         self._newest: Frame | None = None
         self._changed = threading.Condition()
         self._over = threading.Event()
-        self._there = True  # whether the source seemed to be there at the last look
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:
         """The newest frame each time one is asked for, without end. Raises FerError when not even one came.
@@ -94,73 +100,87 @@ class Live:
             while self._newest is None:
                 if self._over.is_set():
                     raise FerError(f"{self._name} opened but gave no frame: is another program using the camera?")
-                if not self._changed.wait(TICK) and not on_idle(time.monotonic() - began):
+                if not self._changed.wait(TICK_S) and not on_idle(time.monotonic() - began):
                     return None
             frame, self._newest = self._newest, None
             return frame
 
-    def _grabbed(self) -> bool:
-        with self._profile.stage("capture"):  # mostly waiting for the camera
-            return self._capture.grab()
-
     def _read(self, should_decode: ShouldDecode) -> None:
-        index, wait = 0, 0.0
+        """The reading thread: frames while there are any, then the source opened again, until the end is wanted."""
         try:
-            while not self._over.is_set():
-                fine = self._capture.isOpened() and self._grabbed()
-                at = time.monotonic()
-                if fine and not should_decode(at):  # not decoded: with motion JPEG that is most of the work
-                    index += 1
-                    continue
-                if fine:
-                    with self._profile.stage("decode"):
-                        fine, image = self._capture.retrieve()
-                if fine:
-                    if wait:
-                        log.warning("%s is back", self._name)
-                    wait = 0.0
-                    with self._changed:
-                        self._newest = Frame(np.asarray(image, np.uint8), index, at, captured=at)
-                        self._changed.notify()
-                    index += 1
-                    continue
-                if index == 0:
-                    break
-                if not wait:
-                    log.warning("%s gives no more frames: it is opened again until it does", self._name)
-                wait = min(LONGEST_WAIT, 2 * wait or FIRST_WAIT)
-                self._capture.release()
-                if self._came_back(wait):
-                    wait = FIRST_WAIT
-                if not self._over.is_set():
-                    self._capture = self._opened()
+            self._publish_frames(should_decode)
+            while self._index and not self._over.is_set():
+                self._reopen()
+                self._publish_frames(should_decode)
         finally:
             self._over.set()
             with self._changed:
                 self._changed.notify()
             self._capture.release()
 
-    def _opened(self) -> Capture:
-        if self._name == "picamera":
-            from fer_runtime.sources.picamera import PiCamera
+    def _publish_frames(self, should_decode: ShouldDecode) -> None:
+        """Publish the frames to be decoded until the source gives no more."""
+        while not self._over.is_set() and self._grab():
+            at = time.monotonic()
+            if should_decode(at):  # others are not decoded: with motion JPEG that is most of the work
+                image = self._decode()
+                if image is None:
+                    return
+                self._publish(Frame(image, self._index, at, captured=at))
+            self._index += 1
 
-            return PiCamera(self._size, self._fps)
-        if "://" in self._name:
-            limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
-            return cv2.VideoCapture(self._name, cv2.CAP_FFMPEG, [v for limit in limits for v in (limit, TIMEOUT_MS)])
-        capture = cv2.VideoCapture(int(self._name) if self._name.isdecimal() else self._name)
-        if self._size or self._fps:
-            ask(capture, self._size, self._fps)
-        return capture
+    def _grab(self) -> bool:
+        if not self._capture.isOpened():
+            return False
+        with self._profile.stage("capture"):  # mostly waiting for the camera
+            return self._capture.grab()
+
+    def _decode(self) -> NDArray[np.uint8] | None:
+        with self._profile.stage("decode"):
+            fine, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if fine else None
+
+    def _publish(self, frame: Frame) -> None:
+        if self._wait:
+            log.warning("%s is back", self._name)
+            self._wait = 0.0
+        with self._changed:
+            self._newest = frame
+            self._changed.notify()
+
+    def _reopen(self) -> None:
+        """Open the source again after a wait, which is twice the last one unless the source was seen again."""
+        if not self._wait:
+            log.warning("%s gives no more frames: it is opened again until it does", self._name)
+        self._wait = min(MAX_WAIT_S, 2 * self._wait or FIRST_WAIT_S)
+        self._capture.release()
+        if self._came_back(self._wait):
+            self._wait = FIRST_WAIT_S
+        if not self._over.is_set():
+            self._capture = self._open()
 
     def _came_back(self, wait: float) -> bool:
         """Whether the source, gone before, was seen again; if not, return after `wait` seconds."""
         until = time.monotonic() + wait
-        while (left := until - time.monotonic()) > 0 and not self._over.wait(min(LOOK, left)):
+        while (left := until - time.monotonic()) > 0 and not self._over.wait(min(LOOK_S, left)):
             before, self._there = self._there, _is_there(self._name)
             if self._there and not before:
                 return True
         return False
+
+
+def _open(name: str, size: tuple[int, int] | None, fps: float | None) -> Capture:
+    if name == "picamera":
+        from fer_runtime.sources.picamera import PiCamera
+
+        return PiCamera(size, fps)
+    if "://" in name:
+        limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [v for limit in limits for v in (limit, TIMEOUT_MS)])
+    capture = cv2.VideoCapture(int(name) if name.isdecimal() else name)
+    if size or fps:
+        ask(capture, size, fps)
+    return capture
 
 
 def _is_there(name: str) -> bool:
@@ -176,7 +196,7 @@ def _is_there(name: str) -> bool:
         url = urlsplit(name)
         if url.scheme not in PORTS:
             return False
-        socket.create_connection((url.hostname or "", url.port or PORTS[url.scheme]), timeout=LOOK).close()
+        socket.create_connection((url.hostname or "", url.port or PORTS[url.scheme]), timeout=LOOK_S).close()
     except (OSError, ValueError):
         return False
     return True

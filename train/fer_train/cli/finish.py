@@ -1,24 +1,37 @@
 """fer-train finish."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from fer_train.recipe import MIXES
 
 
 @click.command(epilog="Example: fer-train finish runs/small fer2013.zip")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
+@click.option("--votes", type=click.Path(path_type=Path), metavar="CSV", help="The votes that the run learned from.")
+@click.option(
+    "--balance",
+    type=click.Choice(["none", *MIXES]),
+    help="Answer each class as often as in this mix.  [default: the recipe's]",
+)
+@click.option(
+    "--half", is_flag=True, help="Keep the weights in half precision: half the size, to teach other networks."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to write.  [default: the run's folder]"
 )
-def finish(run: Path, data: Path, out: Path | None) -> None:
+def finish(run: Path, data: Path, votes: Path | None, balance: str | None, half: bool, out: Path | None) -> None:
     """Write model.pt and the reports for the best epoch so far of RUN, which was stopped or trained elsewhere.
 
     RUN is the folder of `fer-train fit`, or a file that train/gpu_recipe.sh kept; DATA is what it was trained on.
     """
     from fer_runtime.data import dataset
     from fer_runtime.errors import FerError
-    from fer_runtime.files import make_folder
+    from fer_runtime.files import make_folder, sha256
+    from fer_train.data.ferplus import read
     from fer_train.training.finalize import finish as finish_run
     from fer_train.training.state import outcome
 
@@ -29,9 +42,17 @@ def finish(run: Path, data: Path, out: Path | None) -> None:
     faces = dataset.load(data, carve=True)
     if (faces.classes, faces.fingerprint) != (found.job.classes, found.job.fingerprint):
         raise FerError(f"{data} is not what {run} was trained on: give the same images")
+    if (sha256(votes) if votes else "") != found.job.votes:
+        learned = "the votes of another CSV than --votes gives" if found.job.votes else "labels alone, without --votes"
+        raise FerError(f"{run} learned from {learned}: give what fer-train fit was given")
+    if balance in ("votes", "between") and not votes:
+        raise FerError(f"{run} learned from labels alone: --balance {balance} is for a run that learned from votes")
+    if balance:
+        found = replace(found, job=replace(found.job, recipe=replace(found.job.recipe, balance=balance)))
     out = out or state.parent
     make_folder(out)
-    scores, notes = finish_run(found, faces, out)
+    told = read(votes, faces.classes) if votes else None
+    scores, notes = finish_run(found, faces, out, told, half=half)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"{out / 'model.pt'}: best epoch {found.best['epoch']}, validation {scores.line()}")

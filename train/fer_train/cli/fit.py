@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fer_train.recipe import RECIPES
+from fer_train.recipe import RECIPES, for_votes
 
 if TYPE_CHECKING:
     from fer_runtime.data.dataset import Dataset
@@ -95,7 +95,7 @@ def fit(
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
-        scores, notes = finish(trained, faces, out, ranges)
+        scores, notes = finish(trained, faces, out, sources.votes, ranges)
         _say(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
         click.echo(f"{out / 'model.pt'}: best epoch {trained.best['epoch']}, validation {scores.line()}")
 
@@ -118,6 +118,7 @@ def _job(
     from fer_train.training.state import Job
 
     recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
+    recipe = for_votes(recipe) if votes else recipe
     trained = checkpoint.load(init) if init else None
     loaded = [checkpoint.load(path) for path in teachers]
     sources = Sources(
@@ -144,15 +145,18 @@ def _trained(
     from fer_train.cli.progress import shown
     from fer_train.training.loop import fit as fit_network
     from fer_train.training.progress_callback import Watcher
-    from fer_train.training.soft_targets import answers
+    from fer_train.training.soft_targets import answers, held
     from fer_train.training.tuned import tuned
 
     try:
         with shown() if processes.first else nullcontext(Watcher()) as watcher:
             said = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
-            trained = fit_network(faces, job, network, said, processes, state, watcher)
+            against = held(faces.split("valid"), len(job.classes), sources.votes)
+            trained = fit_network(faces, job, network, said, against, processes, state, watcher)
             return (
-                tuned(trained, faces, said, processes.device, watcher) if qat and processes.first else (trained, None)
+                tuned(trained, faces, said, against, processes.device, watcher)
+                if qat and processes.first
+                else (trained, None)
             )
     except KeyboardInterrupt:
         if state.exists():

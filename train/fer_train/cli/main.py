@@ -4,6 +4,7 @@ import click
 
 from fer_runtime.cli.entry import run
 from fer_train.cli.audit import audit
+from fer_train.cli.crop import crop
 from fer_train.cli.evaluate import evaluate
 from fer_train.cli.finish import finish
 from fer_train.cli.fit import fit
@@ -16,6 +17,7 @@ def cli() -> None:
 
 
 cli.add_command(audit)
+cli.add_command(crop)
 cli.add_command(fit)
 cli.add_command(finish)
 cli.add_command(evaluate)

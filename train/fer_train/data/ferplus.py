@@ -27,14 +27,14 @@ class Votes:
     counts: NDArray[np.float32]
     classes: int
 
-    def distribution(self, names: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Share of the votes that each of the model's classes got, and which images have any.
+    def shares(self, names: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Share of all votes that each of the model's classes got, and which images have any votes.
 
-        Returns float32 [n, classes], rows summing to 1 (to 0 where there are no votes), and bool [n].
+        Returns float32 [n, classes], rows summing to at most 1: the rest voted for other classes; and bool [n].
         """
-        counts = self._of(names)[:, : self.classes]
+        counts = self._of(names)
         total = counts.sum(1, keepdims=True)
-        return counts / np.maximum(total, 1), total[:, 0] > 0
+        return counts[:, : self.classes] / np.maximum(total, 1), total[:, 0] > 0
 
     def majority(self, names: Sequence[str]) -> NDArray[np.int64]:
         """int64 [n]: the class with most votes, or a key of LEFT_OUT; votes for unknown classes count as well."""

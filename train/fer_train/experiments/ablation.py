@@ -20,7 +20,7 @@ from fer_train.model import ConvNorm, FerNet
 from fer_train.recipe import RECIPES, Augmentation, Recipe
 from fer_train.training.distributed import group
 from fer_train.training.loop import fit, start
-from fer_train.training.soft_targets import Sources, aligned, answers
+from fer_train.training.soft_targets import Sources, aligned, answers, held
 from fer_train.training.state import Job, Outcome
 
 STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)  # mirrored half the time, else as it is
@@ -96,7 +96,8 @@ def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Pat
         with group("auto") as alone, shown() as watcher:
             watcher.say(row.name)
             said = answers(train, job, Sources(teachers=asked), out, alone, watcher)
-            results[row.name] = fit(data, job, network, said, alone, folder / "last.pt", watcher)
+            against = held(data.split("valid"), len(data.classes), None)
+            results[row.name] = fit(data, job, network, said, against, alone, folder / "last.pt", watcher)
         plain = {"model": model, "epochs": epochs, "rows": {n: r.history for n, r in results.items()}}
         plots.write_json(out / "ablation.json", plain)
     _draw(results, out / "ablation.png")

@@ -12,12 +12,15 @@ from fer_runtime.data import dataset
 from fer_runtime.data.dataset import Dataset, training_split
 from fer_runtime.errors import FerError
 from fer_runtime.files import make_folder, sha256
-from fer_train.recipe import RECIPES
+from fer_train.data.ferplus import Votes, read
+from fer_train.recipe import RECIPES, for_votes
 from fer_train.training.distributed import Group, group
 from fer_train.training.loop import fit, start
 from fer_train.training.progress_callback import Watcher
-from fer_train.training.soft_targets import Sources, answers
+from fer_train.training.soft_targets import Sources, answers, held
 from fer_train.training.state import Job, Outcome, outcome
+
+Told = tuple[Votes | None, str]  # what the runs learn beside the labels, and its SHA-256
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9, help="length of this stage (default: 9)")
     parser.add_argument("--epochs", type=int, help="for every run, instead of the plan's: for a trial")
     parser.add_argument("--only", nargs="+", metavar="RUN", help="these runs of the plan: for a trial")
+    parser.add_argument("--votes", type=Path, help="votes for all runs to learn; the teachers learn the labels too")
     given = parser.parse_args()
     plan = [step for step in (*TEACHERS, *PUPILS) if not given.only or step.name in given.only]
     ends = time.monotonic() + 60 * given.minutes
     try:
         with group("auto") as alone:
-            _go_on(dataset.load(given.data, carve=True), given.folder, plan, given.epochs, alone, ends)
+            data = dataset.load(given.data, carve=True)
+            votes = (read(given.votes, data.classes), sha256(given.votes)) if given.votes else (None, "")
+            _go_on(data, votes, given.folder, plan, given.epochs, alone, ends)
         print(f"all runs are finished: fer-train finish {given.folder}/keep/small-0.pt {given.data} measures one")
     except OutOfTimeError:
         print("this stage is over: the same command goes on where it ended")
@@ -80,7 +86,9 @@ def main() -> None:
         sys.exit(f"{parser.prog}: {error}")
 
 
-def _go_on(data: Dataset, folder: Path, plan: list[Step], epochs: int | None, alone: Group, ends: float) -> None:
+def _go_on(
+    data: Dataset, votes: Told, folder: Path, plan: list[Step], epochs: int | None, alone: Group, ends: float
+) -> None:
     keep = folder / "keep"
     make_folder(keep)
     teachers: list[Path] = []
@@ -88,7 +96,7 @@ def _go_on(data: Dataset, folder: Path, plan: list[Step], epochs: int | None, al
         kept = keep / f"{step.name}.pt"
         if not kept.exists():
             taught_by = teachers if step in PUPILS else []
-            found = _run(step, data, taught_by, folder, epochs, alone, ends)
+            found = _run(step, data, votes, taught_by, folder, epochs, alone, ends)
             # A teacher is kept in half precision, so that it stays under 16 MB; it is only asked for soft targets.
             (_halved(found) if step in TEACHERS else found).save(kept)
             (folder / f"{step.name}.last.pt").unlink()
@@ -97,15 +105,25 @@ def _go_on(data: Dataset, folder: Path, plan: list[Step], epochs: int | None, al
 
 
 def _run(
-    step: Step, data: Dataset, teachers: list[Path], folder: Path, epochs: int | None, alone: Group, ends: float
+    step: Step,
+    data: Dataset,
+    votes: Told,
+    teachers: list[Path],
+    folder: Path,
+    epochs: int | None,
+    alone: Group,
+    ends: float,
 ) -> Outcome:
     recipe = replace(RECIPES[step.model], epochs=epochs or step.epochs)
+    if votes[0]:
+        recipe = replace(for_votes(recipe), label_share=0.25 if step in TEACHERS else 0.0)
     networks = tuple(outcome(path).network() for path in teachers)
     digests = tuple(sha256(path) for path in teachers)
-    job = Job(step.model, recipe, step.seed, data.classes, data.fingerprint, teachers=digests)
+    job = Job(step.model, recipe, step.seed, data.classes, data.fingerprint, votes=votes[1], teachers=digests)
     watcher = Deadline(step.name, ends)
-    said = answers(training_split(data), job, Sources(teachers=networks), folder, alone, watcher)
-    return fit(data, job, start(job), said, alone, folder / f"{step.name}.last.pt", watcher)
+    said = answers(training_split(data), job, Sources(votes[0], networks), folder, alone, watcher)
+    against = held(data.split("valid"), len(job.classes), votes[0])
+    return fit(data, job, start(job), said, against, alone, folder / f"{step.name}.last.pt", watcher)
 
 
 def _halved(found: Outcome) -> Outcome:

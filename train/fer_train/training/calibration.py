@@ -14,19 +14,34 @@ ENLARGED = 4  # the detector is made for larger faces than 48 pixels
 ROUNDS, STEP = 400, 0.05  # of `balance`: counts jump, so each step is small against the differences between logits
 
 
-def balance(logits: Tensor, labels: Tensor) -> Tensor:
-    """What to add to logits so that each class is answered as often as it is labelled: float [classes], sums to 0.
+def mix(name: str, labels: Tensor, votes: Tensor) -> Tensor:
+    """Shares of the classes to balance on, float [classes], summing to 1.
+
+    name: one of fer_train.recipe.MIXES; "between" is the geometric mean of the first two. labels, votes: how often each
+    class is labelled and voted for, float [classes].
+    """
+    shares = {
+        "labels": labels,
+        "votes": votes,
+        "between": ((labels / labels.sum()) * (votes / votes.sum())).sqrt(),
+        "uniform": torch.ones_like(labels),
+    }[name]
+    return shares / shares.sum()
+
+
+def balance(logits: Tensor, shares: Tensor) -> Tensor:
+    """What to add to logits so that each class is answered as often as in `shares`: float [classes], sums to 0.
 
     A network that is unsure answers with frequent, easy classes; its likelihood is right on average, its answers are
-    not. logits: float [n, classes]; labels: int64 [n].
+    not. logits: float [n, classes]; shares: float [classes], as of `mix`.
     """
     classes = logits.shape[1]
-    wanted = torch.bincount(labels, minlength=classes)
+    wanted = shares * len(logits)
     bias = torch.zeros(classes)
-    best, nearest = bias, len(labels) * 2
+    best, nearest = bias, float("inf")
     for _ in range(ROUNDS):
         counts = torch.bincount((logits + bias).argmax(1), minlength=classes)
-        away = int((counts - wanted).abs().sum())
+        away = float((counts - wanted).abs().sum())
         if away < nearest:
             best, nearest = bias, away
         bias = bias + STEP * ((wanted + 1).log() - (counts + 1).log())
@@ -34,17 +49,17 @@ def balance(logits: Tensor, labels: Tensor) -> Tensor:
     return best
 
 
-def temperature(logits: Tensor, labels: Tensor) -> float:
+def temperature(logits: Tensor, targets: Tensor) -> float:
     """The T that minimizes cross-entropy of softmax(logits / T) (Guo et al. 2017, arXiv:1706.04599).
 
-    logits: float [n, classes]; labels: int64 [n].
+    logits: float [n, classes]; targets: int64 [n], or float [n, classes], whose rows sum to a face's weight.
     """
     log_t = torch.zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS([log_t], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(logits / log_t.exp(), labels)
+        loss = nn.functional.cross_entropy(logits / log_t.exp(), targets)
         loss.backward()
         return loss
 

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 import torch
 
 from fer_runtime.data.dataset import Dataset, Faces, drop_copies, training_split
@@ -19,23 +20,36 @@ from fer_train.inference import predict
 from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
 from fer_train.ranges import activation_ranges
 from fer_train.training import calibration
+from fer_train.training.soft_targets import held
 from fer_train.training.state import Job, Outcome
+
+if TYPE_CHECKING:
+    from fer_train.data.ferplus import Votes
 
 BALANCE_VIEWS = 4  # of each face: one alone moves the accuracy by 0.1 points
 
 
-def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None) -> tuple[Scores, list[str]]:
+def finish(
+    run: Outcome,
+    data: Dataset,
+    out: Path,
+    votes: "Votes | None" = None,
+    ranges: Ranges | None = None,
+    half: bool = False,
+) -> tuple[Scores, list[str]]:
     """Measure the best epoch's network and write model.pt and its reports into `out`.
 
-    ranges: the activation ranges it was tuned with, measured where there are none.
+    votes: those it learned from, which it is then measured on; ranges: the activation ranges it was tuned with,
+    measured where there are none; half: keep the weights in half precision.
     Returns its scores on the validation split, and what the user should be told. Raises FerError.
     """
     network, job = run.network(), run.job
     train, valid = training_split(data), data.split("valid")
-    added = _balance(network, train, job) if job.recipe.balanced else None
-    logits, labels = predict(network, valid.pixels), torch.from_numpy(valid.labels)
-    temperature = calibration.temperature(logits, labels)
-    scores = score(logits.argmax(1).numpy(), valid.labels, data.classes)
+    balance = _balance(network, train, job, votes) if job.recipe.balance != "none" else {}
+    logits, against = predict(network, valid.pixels), held(valid, len(data.classes), votes)
+    temperature = calibration.temperature(logits, against.targets)
+    known = against.labels >= 0
+    scores = score(logits.argmax(1)[known].numpy(), against.labels[known].numpy(), data.classes)
     framing = calibration.framing(train)
     notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
     facts: dict[str, Any] = asdict(network.architecture)
@@ -50,9 +64,11 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
         framing=framing or FER2013,
         temperature=round(temperature, 4),
         data=job.fingerprint,
+        balance=balance,
         measured=(
             {
                 "split": "valid",
+                "labels": "votes" if votes else "data",
                 "n": scores.n,
                 "accuracy": round(scores.accuracy, 4),
                 "macro_f1": round(scores.macro_f1, 4),
@@ -63,9 +79,10 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
         licences={"weights": "MIT as fer-edge ships them, else their trainer's", "data": "the dataset's own terms"},
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
-    metrics = _metrics(run, data, len(train), scores, manifest) | {"balance": added}
+    metrics = _metrics(run, data, len(train), scores, manifest) | {"balance": balance}
+    metrics |= {"valid_labels": "votes" if votes else "data", "valid_log_loss": round(against.log_loss(logits), 5)}
     ranges = ranges or activation_ranges(network, train)
-    save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt")
+    save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt", half)
     plots.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
     some = torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64])
     seen = augment(some, drawn(len(some), 0), job.recipe.augmentation, manifest.size)
@@ -76,12 +93,14 @@ def finish(run: Outcome, data: Dataset, out: Path, ranges: Ranges | None = None)
     return scores, notes
 
 
-def _balance(network: FerNet, train: Faces, job: Job) -> list[float]:
-    """Move the head's bias by `calibrate.balance`, as views of the training faces tell it; what was added.
+def _balance(network: FerNet, train: Faces, job: Job, votes: "Votes | None") -> dict[str, Any]:
+    """Move the head's bias by `calibration.balance`, as views of training faces tell it; the mix, and what was added.
 
     Not as the plain faces tell it: those it knows by heart. Their copies among evaluation faces are not in `train`.
     """
-    labels = torch.from_numpy(train.labels).repeat(BALANCE_VIEWS)
+    labelled = np.bincount(train.labels, minlength=len(job.classes)).astype(np.float32)
+    voted = votes.shares(train.names)[0].sum(0) if votes else labelled
+    shares = calibration.mix(job.recipe.balance, torch.from_numpy(labelled), torch.from_numpy(voted))
     with torch.no_grad():
         logits = torch.cat([
             network(normalize(augment(pixels, some, job.recipe.augmentation, pixels.shape[-1])))
@@ -90,10 +109,11 @@ def _balance(network: FerNet, train: Faces, job: Job) -> list[float]:
                 torch.from_numpy(train.pixels).split(AT_ONCE), drawn(len(train), view).split(AT_ONCE), strict=True
             )
         ])  # fmt: skip
-    added = calibration.balance(logits, labels)
+    added = calibration.balance(logits, shares)
     with torch.no_grad():
         network.head.bias.add_(added)
-    return [round(value, 4) for value in added.tolist()]
+    rounded = ([round(value, 4) for value in values.tolist()] for values in (shares, added))
+    return {"mix": job.recipe.balance} | dict(zip(("shares", "added"), rounded, strict=True))
 
 
 def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, Any]:

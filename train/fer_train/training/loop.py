@@ -18,7 +18,7 @@ from fer_train.model import FerNet, build, macs, normalize
 from fer_train.training.distributed import Group
 from fer_train.training.precision import autocast
 from fer_train.training.progress_callback import Watcher
-from fer_train.training.soft_targets import Answers
+from fer_train.training.soft_targets import Answers, Held
 from fer_train.training.state import Job, Outcome, Run
 
 
@@ -33,9 +33,16 @@ class Lesson:
 
 
 def fit(
-    data: Dataset, job: Job, network: FerNet, answers: Answers, group: Group, state: Path, watcher: Watcher
+    data: Dataset,
+    job: Job,
+    network: FerNet,
+    answers: Answers,
+    against: Held,
+    group: Group,
+    state: Path,
+    watcher: Watcher,
 ) -> Outcome:
-    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split.
+    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split, held `against` that.
 
     The state is written to the file `state` after each epoch and continued from there. Whatever is random in an epoch
     follows from the seed and its number, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the
@@ -52,7 +59,9 @@ def fit(
         run.restore(found, state)
         watcher.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
     watcher.begin("training", recipe.epochs * steps, len(run.history) * steps)
-    labels = torch.from_numpy(train.labels).to(group.device)
+    # The training accuracy is told for the class with most votes, where there are votes.
+    labels = answers.views[0, :, : len(job.classes)].argmax(1) if job.votes else torch.from_numpy(train.labels)
+    labels = labels.to(group.device)
     lesson = Lesson(Batches(train, group.device), answers, labels, group.parallel(run.network))
     spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
     # Forward and backward are three passes of two operations a multiply-add.
@@ -64,18 +73,27 @@ def fit(
             raise FerError(f"the loss became {loss} in epoch {epoch}: lower the learning rate in the recipe")
         if not group.first:
             continue
-        logits = predict(run.average, valid.pixels, group.device)
-        right = float((logits.argmax(1) == torch.from_numpy(valid.labels)).double().mean())
+        logits = predict(run.average, valid.pixels, group.device)[:, : len(job.classes)]
+        right, surprise = against.accuracy(logits), against.log_loss(logits)
         spent = {
             "seconds": round(spent["seconds"] + time.monotonic() - started, 1),
             "pflop": spent["pflop"] + pflop * (side / run.network.architecture.size) ** 2,
         }
         started = time.monotonic()
-        run.record({"epoch": epoch, "loss": loss, "train_accuracy": seen_right, "valid_accuracy": right} | spent)
+        run.record(
+            {
+                "epoch": epoch,
+                "loss": loss,
+                "train_accuracy": seen_right,
+                "valid_accuracy": right,
+                "valid_log_loss": surprise,
+            }
+            | spent
+        )
         run.save(state)
         watcher.say(
             f"epoch {epoch:3}/{recipe.epochs}  loss {loss:.3f}  train {seen_right:6.2%}  valid {right:6.2%}"
-            f"  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
+            f"  log loss {surprise:.3f}  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
         )
     return run.outcome()
 
@@ -86,11 +104,11 @@ def start(job: Job, init: Checkpoint | None = None) -> FerNet:
     Raises FerError for a trained network of another size.
     """
     torch.manual_seed(job.seed)
-    network = build(job.model, len(job.classes))
+    network = build(job.model, len(job.classes) * (2 if job.recipe.label_share else 1))
     if init is None:
         return network
     trained = init.network.state_dict()
-    if init.manifest.labels != job.classes:
+    if init.manifest.labels != job.classes or job.recipe.label_share:
         trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
     try:
         network.load_state_dict(trained)
@@ -130,11 +148,12 @@ def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watche
         faces = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
         with autocast(group.device):
             logits = lesson.forward(faces.contiguous(memory_format=torch.channels_last))
-        loss = nn.functional.cross_entropy(logits.float(), answers[index])
+        heads = logits.float().unflatten(1, (-1, len(run.job.classes)))
+        loss = -(answers[index] * heads.log_softmax(2).flatten(1)).sum(1).mean()
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.step()
         watcher.advance()
-        total += torch.stack([loss.detach(), (logits.argmax(1) == lesson.labels[index]).float().mean()])
+        total += torch.stack([loss.detach(), (heads[:, 0].argmax(1) == lesson.labels[index]).float().mean()])
     mean = group.mean(total / len(shards))
     return float(mean[0]), float(mean[1])

@@ -66,7 +66,7 @@ def tune(
         for index, pixels in batches.of(list(torch.randperm(len(faces)).split(recipe.batch))):
             views = normalize(augment(pixels, numbers[index], recipe.augmentation, network.architecture.size))
             logits = rounded(views.contiguous(memory_format=torch.channels_last))  # bfloat16 cannot tell 256 levels
-            loss = nn.functional.cross_entropy(logits, targets[index])
+            loss = nn.functional.cross_entropy(logits, targets[index, : logits.shape[1]])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -39,8 +39,9 @@ class Sources:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the training faces should be answered with. views: float32 [v, n, classes], rows sum to 1.
+    """What the training faces should be answered with. views: float32 [v, n, heads x classes].
 
+    A head's values for a face sum to the weight of that head and face in the loss (1 for labels alone).
     Labels and votes are the same for any view of a face (v = 1); a teacher's answer belongs to the view it saw.
     """
 
@@ -65,7 +66,9 @@ def answers(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group
     kept = folder / f"taught-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
     said = group.agreed(_taught(faces, job, sources, kept, group, watcher) if group.first else None)
     assert said is not None
-    return Answers(torch.lerp(found, said.float(), job.recipe.teacher_share))
+    first, rest = found.split([len(job.classes), found.shape[1] - len(job.classes)], 1)
+    weighed = said.float() * first.sum(1, keepdim=True)
+    return Answers(torch.cat([torch.lerp(first, weighed, job.recipe.teacher_share), rest.expand(len(said), -1, -1)], 2))
 
 
 def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, watcher: Watcher) -> Tensor:
@@ -82,19 +85,60 @@ def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, 
 
 
 def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") -> Tensor:
-    """float32 [n, classes], rows sum to 1: labels, or the shares of the votes where there are some, smoothed.
+    """float32 [n, heads x classes]: the labels, smoothed, or the votes where there are some.
 
-    Raises FerError for votes of which none is for one of `faces`.
+    A voted face weighs as much as the share of its voters who saw one of the classes, so those of no class hardly
+    count. With the recipe's label_share a second head has the labels. Votes are not smoothed: they disagree by
+    themselves. Raises FerError for votes of which none is for one of `faces`.
     """
     hard = F.one_hot(torch.from_numpy(faces.labels), classes).float()
-    if votes is not None:
-        shares, voted = map(torch.from_numpy, votes.distribution(faces.names))
-        if not voted.any():
-            raise FerError(
-                f"the votes are for none of the {len(faces)} training images: expected paths like {faces.names[0]}"
-            )
-        hard = torch.where(voted[:, None], shares, hard)
-    return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+    hard = hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+    if votes is None:
+        return hard
+    shares, voted = map(torch.from_numpy, votes.shares(faces.names))
+    if not voted.any():
+        raise FerError(
+            f"the votes are for none of the {len(faces)} training images: expected paths like {faces.names[0]}"
+        )
+    soft = torch.where(voted[:, None], shares, hard)
+    if not recipe.label_share:
+        return soft
+    return torch.cat([soft * (1 - recipe.label_share), hard * recipe.label_share], 1)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What validation faces are held against.
+
+    targets: float32 [n, classes], a row's sum its weight; labels: int64 [n], below 0 where accuracy has none.
+    """
+
+    targets: Tensor
+    labels: Tensor
+
+    def accuracy(self, logits: Tensor) -> float:
+        """Of the faces with a label."""
+        known = self.labels >= 0
+        return float((logits.argmax(1) == self.labels)[known].double().mean())
+
+    def log_loss(self, logits: Tensor) -> float:
+        """Mean cross-entropy of the targets, in nats."""
+        return float(-(self.targets * logits.log_softmax(1)).sum() / self.targets.sum())
+
+
+def held(faces: Faces, classes: int, votes: "Votes | None") -> Held:
+    """What `faces`, the validation split, are held against: their labels, or with `votes` the votes alone."""
+    labels = torch.from_numpy(faces.labels)
+    if votes is None:
+        return Held(F.one_hot(labels, classes).float(), labels)
+    shares, _ = map(torch.from_numpy, votes.shares(faces.names))
+    majority = torch.from_numpy(votes.majority(faces.names))
+    if not (majority >= 0).any():
+        raise FerError(
+            f"the votes name a class for none of the {len(faces)} validation images: "
+            f"expected paths like {faces.names[0]}"
+        )
+    return Held(shares, majority)
 
 
 def taught(

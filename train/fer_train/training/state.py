@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ class Outcome:
 
     def network(self) -> FerNet:
         """The averaged network of the best epoch, in eval mode, on the CPU."""
-        network = build(self.job.model, len(self.job.classes))
-        network.load_state_dict(self.best["weights"])
+        classes, weights = len(self.job.classes), dict(self.best["weights"])
+        weights |= {name: weights[name][:classes] for name in ("head.weight", "head.bias")}
+        network = build(self.job.model, classes)
+        network.load_state_dict(weights)
         return network.eval()
 
     def save(self, path: Path) -> None:
@@ -57,13 +60,8 @@ def outcome(path: Path) -> Outcome:
     """What the run whose state is `path` has come to so far. Raises FerError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        facts = state["job"]
-        recipe = facts["recipe"]
-        erase_side = tuple(recipe["augmentation"]["erase_side"])
-        varied = Augmentation(**recipe["augmentation"] | {"erase_side": erase_side})
-        listed = {"classes": tuple(facts["classes"]), "teachers": tuple(facts["teachers"])}
         found = Outcome(
-            Job(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})}),
+            _job(state["job"]),
             [dict(row) for row in state["history"]],
             dict(state["best"]),
         )
@@ -117,10 +115,15 @@ class Run:
 
     def record(self, row: dict[str, float]) -> None:
         """Add an epoch's row to the history, and keep its weights when it is the best so far."""
+        best = max(map(self._merit, self.history), default=-math.inf)
         self.history.append(row)
-        if row["valid_accuracy"] > self.best["accuracy"]:
+        if self._merit(row) > best:
             weights = {name: value.cpu().clone() for name, value in self.average.state_dict().items()}
             self.best = {"accuracy": row["valid_accuracy"], "epoch": row["epoch"], "weights": weights}
+
+    def _merit(self, row: dict[str, float]) -> float:
+        """What an epoch is chosen for: the validation accuracy, or with votes their likelihood, which varies less."""
+        return -row["valid_log_loss"] if self.job.votes else row["valid_accuracy"]
 
     def save(self, path: Path) -> None:
         """Write the whole state to `path`, whole or not at all."""
@@ -134,7 +137,7 @@ class Run:
         """The state in `path`, for `restore`. Raises FerError when it is damaged or belongs to another job."""
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            _check_same(path, state["job"], self.job.facts())
+            _check_same(path, _job(state["job"]).facts(), self.job.facts())
         except FerError:
             raise
         except Exception as error:  # torch.load raises almost anything for a damaged file
@@ -154,6 +157,17 @@ class Run:
     def outcome(self) -> Outcome:
         """What it has come to so far."""
         return Outcome(self.job, self.history, self.best)
+
+
+def _job(facts: dict[str, Any]) -> Job:
+    """The job that `Job.facts` described; parts that it did not have yet are as by default."""
+    recipe = dict(facts["recipe"])
+    if "balanced" in recipe:  # until 0.6 the mix was always the labels'
+        recipe["balance"] = "labels" if recipe.pop("balanced") else "none"
+    varied = recipe["augmentation"]
+    varied = Augmentation(**varied | {"erase_side": tuple(varied["erase_side"])})
+    listed = {"classes": tuple(facts["classes"]), "teachers": tuple(facts["teachers"])}
+    return Job(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
 
 
 def _damaged(path: Path) -> FerError:

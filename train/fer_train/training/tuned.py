@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from fer_runtime.data.dataset import Dataset, Faces, training_split
 from fer_train.checkpoint import Ranges
@@ -11,25 +12,25 @@ from fer_train.model import FerNet
 from fer_train.ranges import activation_ranges
 from fer_train.training.progress_callback import Watcher
 from fer_train.training.qat import Tuning, rounding, tune
-from fer_train.training.soft_targets import Answers
+from fer_train.training.soft_targets import Answers, Held
 from fer_train.training.state import Outcome
 
 SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far between four sets of calibration faces
 
 
 def tuned(
-    run: Outcome, data: Dataset, answers: Answers, device: torch.device, watcher: Watcher
+    run: Outcome, data: Dataset, answers: Answers, against: Held, device: torch.device, watcher: Watcher
 ) -> tuple[Outcome, Ranges | None]:
     """The run with its network tuned for int8, and the ranges it was tuned with; as it was, and None, if that lost.
 
-    Both are judged as int8 on the validation split. Raises FerError for a loss not finite.
+    Both are judged as int8 on the validation split, held `against` that. Raises FerError for a loss not finite.
     """
     train, valid = training_split(data), data.split("valid")
     network, recipe = run.network(), run.job.recipe
     ranges = activation_ranges(network, train)
     watcher.begin("tuning for int8", Tuning.epochs * -(-len(train) // recipe.batch), 0)
     candidate = tune(network, ranges, train, answers, recipe, run.job.seed, device, watcher.advance)
-    before, after = (_accuracy(each, ranges, valid) for each in (network, candidate))
+    before, after = (against.accuracy(_int8_logits(each, ranges, valid)) for each in (network, candidate))
     kept = after > before + SPREAD
     watcher.say(f"tuning for int8: {before:.2%} before, {after:.2%} after: {'kept' if kept else 'not kept'}")
     qat = {"int8_before": round(before, 5), "int8_after": round(after, 5), "kept": kept}
@@ -37,7 +38,6 @@ def tuned(
     return replace(run, best=run.best | {"qat": qat} | weights), ranges if kept else None
 
 
-def _accuracy(network: FerNet, ranges: Ranges, faces: Faces) -> float:
-    """Accuracy of what the int8 file will answer."""
-    logits = predict(rounding(network, ranges), faces.pixels)
-    return float((logits.argmax(1) == torch.from_numpy(faces.labels)).double().mean())
+def _int8_logits(network: FerNet, ranges: Ranges, faces: Faces) -> Tensor:
+    """What the int8 file will answer, float32 [n, classes]."""
+    return predict(rounding(network, ranges), faces.pixels)
