@@ -92,15 +92,12 @@ class Images:
         face = np.repeat(golden_faces(0, 48)[0, 0][:, :, None], 3, 2)
         suffixes = (".png", ".jpg", ".bmp", ".webp", ".ppm", ".tiff")
         self._files = [cv2.imencode(suffix, face)[1].tobytes() for suffix in suffixes]
-        self._folder = tempfile.TemporaryDirectory()
-        self._file = Path(self._folder.name) / "broken.png"
 
     def case(self, number: int) -> None:
+        from fer_runtime.data.decode import decode_bgr
         from fer_runtime.model.preprocessing import FER2013, crop
-        from fer_runtime.sources.files import _picture
 
-        self._file.write_bytes(broken(self._files, number))
-        picture = _picture(self._file)
+        picture = decode_bgr(broken(self._files, number))
         if picture is None:
             return
         assert picture.dtype == np.uint8

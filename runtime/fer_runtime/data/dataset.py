@@ -1,21 +1,16 @@
 """Labelled faces out of an ImageFolder, plain or zipped, in their splits; the one reader that every stage uses."""
 
 import hashlib
-import lzma
 import math
 import os
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.data.decode import read_picture
 from fer_runtime.data.index import SPLITS, Entry, Split, opened
 from fer_runtime.errors import FerError
 from fer_runtime.model.preprocessing import CHANNELS, to_face
@@ -156,7 +151,7 @@ def _decoded(
         pixels = _room((len(here), CHANNELS[colour], size, size), spool)
         kept: list[Entry] = []
         for entry in here:
-            image = _image(entry)
+            image = read_picture(entry.read)
             if image is None:
                 broken.append(str(entry.path))
                 continue
@@ -196,24 +191,6 @@ def _check_memory(needed: int, spool: Path | None) -> None:
             f"the faces take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free: "
             "fer-train fit takes --stream, elsewhere give fewer images"
         )
-
-
-def decoded(read: Callable[[], bytes], flags: int) -> NDArray[Any] | None:
-    """The image in these bytes as cv2.imdecode gives it, or None for one that cannot be read or decoded."""
-    try:
-        data = np.frombuffer(read(), np.uint8)
-        return cv2.imdecode(data, flags) if data.size else None
-    except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, cv2.error):
-        return None  # a broken or unreadable file or member, or an image that cv2 refuses as too large
-
-
-def _image(entry: Entry) -> NDArray[np.uint8] | None:
-    """Pixels uint8 [h, w] or [h, w, 3], or None for an image that cannot be decoded."""
-    image = decoded(entry.read, cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        return None
-    pixels = (image if image.dtype == np.uint8 else image // 256).astype(np.uint8, copy=False)
-    return pixels[:, :, :3] if pixels.ndim == 3 else pixels
 
 
 def _carved(train: Faces) -> dict[Split, Faces]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from fer_runtime.data import fer2013_csv
+from fer_runtime.data.decode import IMAGE_SUFFIXES
 from fer_runtime.errors import FerError
 
 Split = str
@@ -16,7 +17,6 @@ SPLIT_OF_FOLDER = {
     **dict.fromkeys(("val", "valid", "validation"), "valid"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 LARGEST_IMAGE = 32 * 2**20  # bytes in the file; anything larger is no face crop
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fer_runtime.data.index import IMAGE_SUFFIXES
+from fer_runtime.data.decode import IMAGE_SUFFIXES
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import Source
 from fer_runtime.sources.files import Pictures, Video
@@ -35,7 +35,7 @@ def open_source(
         return Pictures(pictures)
     if not path.is_file():
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:  # a single GIF is mostly a short video
         return Pictures([path])
     return Video(path, realtime, profile)
 

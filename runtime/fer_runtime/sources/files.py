@@ -6,15 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from fer_runtime.data.decode import decode_bgr, read_picture
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
-PNG = b"\x89PNG\r\n\x1a\n"
-MOST_CLAIMED = 2**24  # bytes that a part of a PNG may lack: a file cut short is still shown as far as it goes
 USUAL_FPS = 25.0  # of a video file that does not tell
 MOST_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
 
@@ -34,7 +32,7 @@ class Pictures:
         index = 0
         broken: list[Path] = []
         for path in self._paths:
-            image = _picture(path)
+            image = read_picture(path.read_bytes, decode_bgr)
             if image is None:
                 broken.append(path)
             else:
@@ -44,27 +42,6 @@ class Pictures:
             raise FerError(f"{broken[0]} cannot be decoded as a picture: is it complete?")
         if broken:
             self.notes.append(f"{len(broken)} pictures cannot be decoded and were left out (first: {broken[0]})")
-
-
-def _picture(path: Path) -> NDArray[np.uint8] | None:
-    """The picture as uint8 BGR [h, w, 3], or None where it cannot be read or decoded."""
-    try:
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and not _claims_too_much(data.tobytes()) else None
-    except (OSError, cv2.error):
-        return None
-    return None if image is None else image.astype(np.uint8, copy=False)
-
-
-def _claims_too_much(data: bytes) -> bool:
-    """Whether a part of a PNG claims far more bytes than there are: OpenCV would take that much memory, up to 4 GB."""
-    at = len(PNG)
-    while data.startswith(PNG) and at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        if length > len(data) + MOST_CLAIMED:
-            return True
-        at += length + 12  # with the part's length, name and checksum
-    return False
 
 
 class Video:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.data import index
-from fer_runtime.data.dataset import decoded
+from fer_runtime.data.decode import decode_bgr, read_picture
 from fer_runtime.errors import FerError
 from fer_runtime.faces.detection import Detector, RetinaFace
 from fer_runtime.files import write_text, written_whole
@@ -79,10 +79,9 @@ def crop_photos(photos: Path, out: Path, progress: Callable[[int, int], None]) -
 
 def crop_photo(read: Callable[[], bytes], detector: Detector) -> NDArray[np.uint8] | tuple[str, int]:
     """The one face on a photo, uint8 [SIZE, SIZE], or the reason why there is none and how many were found."""
-    image = decoded(read, cv2.IMREAD_COLOR)  # turned upright as its EXIF data says
+    image = read_picture(read, decode_bgr)
     if image is None:
         return "cannot be decoded", 0
-    image = image.astype(np.uint8, copy=False)
     found = detector(image)
     if len(found) != 1:
         return ("several faces" if found else "no face"), len(found)

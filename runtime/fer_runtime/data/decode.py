@@ -1,0 +1,61 @@
+"""Pixels from a picture file's bytes: one decoder for training, export, measurements and fer-run."""
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+IMAGE_SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm",
+}  # fmt: skip
+Decoder = Callable[[bytes], NDArray[np.uint8] | None]
+PNG = b"\x89PNG\r\n\x1a\n"
+MAX_MISSING_BYTES = 2**24  # of a chunk of a PNG: a file cut short is still shown as far as it goes
+
+
+def decode(data: bytes) -> NDArray[np.uint8] | None:
+    """The picture upright, as viewers show it: uint8 [h, w] if it is grey, else BGR [h, w, 3]; None if it is broken.
+
+    EXIF's orientation is applied; palettes and CMYK become colours, 16 bits become 8; of an animation or several pages
+    the first counts. Transparency is dropped, not blended, as Pillow's convert("RGB") does: hidden pixels keep their
+    colour. The number of pixels is limited by OPENCV_IO_MAX_IMAGE_PIXELS (fer_runtime/__init__).
+    """
+    if not data or _claims_too_much(data):
+        return None
+    try:
+        # Not IMREAD_UNCHANGED: that leaves photos of phones lying on their side.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    except cv2.error:
+        return None
+    return None if image is None else image.astype(np.uint8, copy=False)
+
+
+def decode_bgr(data: bytes) -> NDArray[np.uint8] | None:
+    """As `decode`, a grey picture as uint8 BGR [h, w, 3] too: as a camera gives its frames."""
+    image = decode(data)
+    if image is not None and image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+    return image
+
+
+def read_picture(read: Callable[[], bytes], decoder: Decoder = decode) -> NDArray[np.uint8] | None:
+    """What `decoder` makes of a file, or a member of a zip; None where its bytes cannot be read either."""
+    try:
+        return decoder(read())
+    except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
+        return None
+
+
+def _claims_too_much(data: bytes) -> bool:
+    """Whether a chunk of a PNG claims far more bytes than there are: OpenCV would take that much memory, up to 4 GB."""
+    at = len(PNG)
+    while data.startswith(PNG) and at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length > len(data) + MAX_MISSING_BYTES:
+            return True
+        at += length + 12  # with the chunk's length, name and checksum
+    return False

@@ -1,0 +1,49 @@
+"""One decoder: every odd kind of picture is the same face to fer-run and to whatever reads a dataset."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_runtime.data.dataset import load
+from fer_runtime.data.decode import decode
+from fer_runtime.sources.files import Pictures
+from helpers.drawn import draw_face
+from helpers.odd_pictures import odd_pictures
+
+FACE = draw_face("sad", np.random.RandomState(0))
+FILES = odd_pictures(FACE)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_odd_picture_is_the_face_that_a_viewer_shows(name: str, tmp_path: Path) -> None:
+    pixels = decode(FILES[name])
+    assert pixels is not None
+    grey = pixels if pixels.ndim == 2 else pixels[:, :, 1]
+    off = np.abs(grey.astype(int) - FACE).max()
+    assert off <= (8 if name.startswith("lossy") else 0)
+    for folder in ("sad", "happy"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(FILES[name])
+    (frame,) = Pictures([tmp_path / "sad" / name]).frames()
+    assert np.array_equal(frame.image, pixels if pixels.ndim == 3 else cv2.merge([pixels] * 3))
+    loaded = load(tmp_path).split("train").pixels
+    assert np.abs(loaded.astype(int) - FACE).max() == off
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no picture",
+        FILES["palette.png"][:60],
+        b"\x89PNG\r\n\x1a\n" + b"\xff\xff\xff\xf0IHDR" + bytes(100),  # a chunk of 4 GB
+        b"P5 60000 60000 255\n" + bytes(100),  # 3.6 gigapixels
+        b"GIF89a\xff\xff\xff\xff\xf7\x00\x00" + bytes(800),  # 65535 x 65535
+        cv2.imencode(".tif", np.zeros((4, 4), np.float32))[1].tobytes(),  # of no known range
+    ],
+    ids=["empty", "text", "cut", "chunk", "pgm", "gif", "float"],
+)
+def test_what_is_broken_or_hostile_is_no_picture(data: bytes) -> None:
+    assert decode(data) is None
