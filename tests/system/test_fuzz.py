@@ -31,9 +31,9 @@ def test_a_small_picture_cannot_ask_for_gigabytes(tmp_path: Path) -> None:
     data[place : place + 4] = (2**31 - 1).to_bytes(4, "big")
     (tmp_path / "bomb.png").write_bytes(data)
     program = (
-        "import resource, sys; from pathlib import Path; from fer_runtime.sources.files import _picture\n"
+        "import resource, sys; from pathlib import Path; from fer_runtime.data.decode import decode\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
-        "print(_picture(Path(sys.argv[1])) is None, _picture(Path(sys.argv[2])).shape)"
+        "print(decode(Path(sys.argv[1]).read_bytes()) is None, decode(Path(sys.argv[2]).read_bytes()).shape)"
     )
     cv2.imwrite(str(tmp_path / "fine.png"), face)
     words = [sys.executable, "-c", program, str(tmp_path / "bomb.png"), str(tmp_path / "fine.png")]
