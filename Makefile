@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-system test-compat test-pi soak fuzz bench lint clean
+.PHONY: demo docs test test-newest test-wheel test-system test-compat test-pi soak fuzz bench lint clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -63,6 +63,20 @@ $(BENCH)/%.onnx: models/%.pt
 	mkdir -p $(BENCH)
 	$(BIN)/fer-export $< --out $@
 
+# The docs site in build/site, strictly: a broken link is an error. Writes docs/reference/commands.md from the commands' help.
+docs: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python -m tools.commands_page
+	$(BIN)/mkdocs build --quiet
+
+# The built wheel alone, in an empty environment: what a Raspberry Pi installs.
+test-wheel: $(INSTALLED)
+	$(BIN)/python -m pytest -n 0 tests/system/test_install.py
+
+# The tests on the newest releases of what we build on; leaves them in .venv.
+test-newest: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --upgrade onnxruntime onnx onnxscript torch torchvision numpy opencv-python
+	$(BIN)/python -m pytest
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,4 +88,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build/compat build/pi build/soak.json
+	rm -rf $(VENV) demo dist build/compat build/pi build/site build/soak.json

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from conftest import ROOT
 from tools.commands_page import COMMANDS
@@ -142,7 +143,7 @@ def check_line(line: str, whole: bool = True) -> None:
 def test_every_shell_example_fits_the_commands(page: Path) -> None:
     for line in shell_lines(page):
         check_line(line)
-    for line in inline_commands(page):
+    for line in (line for line in inline_commands(page) if "[OPTIONS]" not in line):  # a usage line
         check_line(line, whole=False)
 
 
@@ -178,3 +179,17 @@ def test_every_python_example_runs(code: str, clip: Path, tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_every_workflow_step_is_a_make_target_that_can_be_tried_here() -> None:
+    """But for Debian's packages, which only CI installs."""
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert workflows
+    for path in workflows:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            lines = [step["run"] for step in job["steps"] if "run" in step]
+            assert lines
+            for line in lines:
+                if not line.startswith("sudo apt-get update && "):
+                    assert line.startswith("make ")
+                    check_line(line)
