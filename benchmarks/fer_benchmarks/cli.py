@@ -1,8 +1,7 @@
-"""fer-bench: what each millisecond costs in accuracy, for any number of classifiers."""
+"""fer-bench: latency against accuracy, for any number of models."""
 
-import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,9 @@ from fer_runtime.cli import options as shared
 from fer_runtime.cli.entry import run
 
 if TYPE_CHECKING:
-    from fer_benchmarks.measure.scoring import Say
+    from fer_benchmarks.classifiers.specs import ModelSpec
+    from fer_benchmarks.measure.scoring import Progress
+    from fer_benchmarks.results import Report
 
 FILE = click.Path(path_type=Path)
 
@@ -56,9 +57,10 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     interleaved in random order, so that a slow spell of the machine meets all alike. The first file runs twice: unless
     it comes out equal, the machine is too noisy to say, and the exit code is 3. Ratios are against the first file.
     """
+    from fer_benchmarks import results
     from fer_benchmarks.classifiers import specs
     from fer_benchmarks.report import html_page, plot, ranking, tables, terminal
-    from fer_benchmarks.report.baseline import compare, joined_report, read
+    from fer_benchmarks.report.baseline import compare, join, read_joined
     from fer_runtime.files import check_place, refuse_same, write_text
     from fer_runtime.model.normalization import ForeignOptions
 
@@ -66,70 +68,62 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     refuse_same(outputs, [*models, options["data"], options["baseline"], *options["peers"]])
     for place in filter(None, outputs):
         check_place(place)
-    baseline = read(options["baseline"]) if options["baseline"] else None
-    joined = [joined_report(path) for path in models if path.suffix == ".json"]
+    baseline = results.read(options["baseline"]) if options["baseline"] else None
+    joined = [read_joined(path) for path in models if path.suffix == ".json"]
     files = [path for path in models if path.suffix != ".json"]
     weighs = [name for name in ("max_ms", "min_accuracy", "png") if options[name] is not None]
-    if weighs and not options["data"] and not any(row["scores"] for other in joined for row in other["models"]):
+    if weighs and not options["data"] and not any(model.scores for other in joined for model in other.models):
         raise click.UsageError(f"--{weighs[0].replace('_', '-')} weighs accuracy against time: give --data too")
     foreign = ForeignOptions(*(options[name] for name in ("labels", "size", "colour", "mean", "std")))
-    taking_part = specs.of_files(files, foreign, list(options["against"])) + [
+    under_test = specs.of_files(files, foreign, list(options["against"])) + [
         specs.of_peer(path) for path in options["peers"]
     ]
-    if taking_part:
-        report = _measured(taking_part, options)
-        report["command"] = _command(context)
+    if under_test:
+        report = _measured(under_test, options)
+        report.command = _command(context)
     else:
-        report, joined = read(next(iter(models))), joined[1:]
-    report["models"] += [row for other in joined for row in other["models"]]
-    report["joined"] = report.get("joined", []) + [_where(other) for other in joined]
-    least = options["min_accuracy"]
-    report["verdict"] = ranking.judge(report, options["max_ms"], None if least is None else least / 100)
-    changes = compare(report, baseline) if baseline else []
-    report["baseline"] = [vars(change) for change in changes]
+        report, joined = results.read(models[0]), joined[1:]
+    join(report, joined)
+    min_accuracy = options["min_accuracy"]
+    report.ranking = ranking.rank(report, options["max_ms"], None if min_accuracy is None else min_accuracy / 100)
+    report.baseline = compare(report, baseline) if baseline else []
     if json_file:
-        write_text(json_file, json.dumps(report, indent=1) + "\n")
+        results.write(json_file, report)
     if options["markdown"]:
         write_text(options["markdown"], tables.markdown(report))
     if options["html"]:
         html_page.write(options["html"], report)
     if options["png"]:
         plot.write(options["png"], report)
-    terminal.report(report)
+    terminal.show(report)
     return _exit_code(report)
 
 
-def _measured(taking_part: list[Any], options: dict[str, Any]) -> dict[str, Any]:
+def _measured(under_test: "list[ModelSpec]", options: Mapping[str, Any]) -> "Report":
     """The report of what is measured now."""
     from fer_benchmarks.measure import accuracy, runner
-    from fer_benchmarks.measure.latency import Setting
+    from fer_benchmarks.measure.latency import TimingConfig
 
-    settings = [
-        Setting(threads, batch, options["duration"], options["pace"])
+    configs = [
+        TimingConfig(threads, batch, options["duration"], options["pace"])
         for threads in _counts("--threads", options["threads"], 64)
         for batch in _counts("--batch", options["batch"], 512)
     ]
     if options["robust"] and not options["data"]:
         raise click.UsageError("--robust scores faces: give --data too")
-    data = accuracy.read(options["data"], taking_part) if options["data"] else None
-    for note in [note for entrant in taking_part for note in entrant.notes] + list(data.notes if data else ()):
+    data = accuracy.read(options["data"], under_test) if options["data"] else None
+    for note in [note for spec in under_test for note in spec.notes] + list(data.notes if data else ()):
         click.echo(f"note: {note}", err=True)
-    with _progress() as say:
-        return runner.measure(runner.Wish(taking_part, settings, data, options["data"], options["robust"]), say)
+    with _progress() as progress:
+        return runner.measure(runner.BenchmarkOptions(under_test, configs, data, options["robust"]), progress)
 
 
-def _exit_code(report: dict[str, Any]) -> int:
+def _exit_code(report: "Report") -> int:
     """3 where the answer is no: too noisy, a regression, nothing to recommend."""
-    noisy = any(not check["ok"] for check in report["self_check"])
-    regressed = any(change["regressed"] for change in report["baseline"])
-    asked = report["verdict"]["max_ms"] is not None or report["verdict"]["min_accuracy"] is not None
-    return 3 if noisy or regressed or (asked and report["verdict"]["recommended"] is None) else 0
-
-
-def _where(report: dict[str, Any]) -> dict[str, Any]:
-    """What is told of the run that rows come from."""
-    origin = next((row["origin"] for row in report["models"]), "")
-    return {"origin": origin, "cpu": report["conditions"]["cpu"], "date": report["date"]}
+    noisy = not all(check.ok for check in report.self_check)
+    regressed = any(change.regressed for change in report.baseline)
+    asked = report.ranking.max_ms is not None or report.ranking.min_accuracy is not None
+    return 3 if noisy or regressed or (asked and report.ranking.recommended is None) else 0
 
 
 def _command(context: click.Context) -> str:
@@ -163,23 +157,24 @@ def _counts(option: str, text: str, most: int) -> list[int]:
 
 
 @contextmanager
-def _progress() -> "Iterator[Say]":
-    """A bar a stage in the terminal; nothing where stderr is none."""
+def _progress() -> "Iterator[Progress]":
+    """A bar per stage in the terminal; nothing where stderr is none."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = []
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def say(text: str, steps: int) -> None:
-            if text:
-                tasks.append(progress.add_task(text, total=steps))
-            else:
-                progress.advance(tasks[-1], steps)
+        class Stages:
+            def stage(self, text: str, steps: int) -> None:
+                self.task = bars.add_task(text, total=steps)
 
-        yield say
+            def advance(self) -> None:
+                bars.advance(self.task)
+
+        yield Stages()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a process that is measured understands: one JSON object a line in, one a line out.
+"""The protocol between fer-bench and the process of a model under test: one JSON object a line in, one a line out.
 
 It needs numpy alone, so that a peer's worker can use it in an environment of its own (docs/benchmarks.md).
 """
@@ -8,73 +8,100 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 64  # faces at once when scoring
+SCORE_BATCH = 64  # faces at once when scoring
 
 # Face crops as a camera's frame gives them, uint8 [n, h, w] grey or [n, h, w, 3] BGR -> probabilities [n, classes].
-Answer = Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]
 
 
-def serve(load: Callable[[], Answer], crops: NDArray[np.uint8]) -> None:
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first line: the classifier is loaded and has answered once."""
+
+    load_ms: float
+    first_ms: float
+    """Of the first call."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The answer to a request for timed calls."""
+
+    ms: list[float]
+    """One number per call."""
+    cpu_ms: float
+    """Processor time per call, the mean."""
+    peak_memory_bytes: int | None
+    """Largest resident memory of the process so far; None where the system does not tell it."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The answer to a request for a file of crops."""
+
+    probabilities: list[list[float]]
+    """One row per crop, one number per class."""
+
+
+def serve(load: Callable[[], Predict], crops: NDArray[np.uint8]) -> None:
     """Load a classifier, then time and score it as standard input asks, until that ends.
 
     crops: uint8 [n, h, w], what is timed; calls take them in turn.
-    Lines in: {"calls": n, "batch": b, "pace": calls a second or null}, or {"score": file of crops (.npy)}.
-    Lines out: first {"load_ms", "first_ms"}; then {"ms": [a number a call], "cpu_ms": a call's mean, "peak_bytes"}, or
-    {"probabilities": [a row a crop]}.
+    Lines in: {"calls": n, "batch": b, "pace_hz": calls a second or null}, or {"score": file of crops (.npy)}.
+    Lines out: first `Ready`, then a `Block` or a `Scored` for each request, as JSON.
     """
     out = _own_stdout()
     start = time.perf_counter()
-    answer = load()
+    predict = load()
     loaded = time.perf_counter()
-    answer(crops[:1])
+    predict(crops[:1])
     first = time.perf_counter()
-    _say(out, {"load_ms": (loaded - start) * 1e3, "first_ms": (first - loaded) * 1e3})
+    _write(out, Ready((loaded - start) * 1e3, (first - loaded) * 1e3))
     for line in sys.stdin:
-        asked = json.loads(line)
-        if "score" in asked:
-            faces = np.load(asked["score"])
-            chunks = [answer(faces[at : at + CHUNK]).tolist() for at in range(0, len(faces), CHUNK)]
-            _say(out, {"probabilities": [row for chunk in chunks for row in chunk]})
+        request = json.loads(line)
+        if "score" in request:
+            faces = np.load(request["score"])
+            chunks = [predict(faces[at : at + SCORE_BATCH]).tolist() for at in range(0, len(faces), SCORE_BATCH)]
+            _write(out, Scored([row for chunk in chunks for row in chunk]))
         else:
-            _say(out, _block(answer, crops, asked["calls"], asked["batch"], asked["pace"]))
+            _write(out, _block(predict, crops, request["calls"], request["batch"], request["pace_hz"]))
 
 
-def _block(answer: Answer, crops: NDArray[np.uint8], calls: int, batch: int, pace: float | None) -> dict[str, Any]:
+def _block(predict: Predict, crops: NDArray[np.uint8], calls: int, batch: int, pace_hz: float | None) -> Block:
     """Time so many calls, back to back or each at its moment of a camera's pace."""
     batches = [crops[np.arange(at, at + batch) % len(crops)] for at in range(0, len(crops), batch)]
     took = []
     busy, begun = time.process_time(), time.perf_counter()
     for call in range(calls):
         faces = batches[call % len(batches)]
-        if pace:
-            time.sleep(max(0.0, begun + call / pace - time.perf_counter()))
+        if pace_hz:
+            time.sleep(max(0.0, begun + call / pace_hz - time.perf_counter()))
         begin = time.perf_counter_ns()
-        answer(faces)
+        predict(faces)
         took.append((time.perf_counter_ns() - begin) / 1e6)
-    cpu_ms = (time.process_time() - busy) * 1e3 / calls
-    return {"ms": took, "cpu_ms": cpu_ms, "peak_bytes": _peak_bytes()}
+    return Block(took, (time.process_time() - busy) * 1e3 / calls, _peak_memory_bytes())
 
 
 def _own_stdout() -> TextIO:
-    """Standard output for our answers alone: what libraries print there goes to standard error."""
+    """Standard output for the answers alone: what libraries print there goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out
 
 
-def _say(out: TextIO, plain: dict[str, Any]) -> None:
-    out.write(json.dumps(plain) + "\n")
+def _write(out: TextIO, answer: Ready | Block | Scored) -> None:
+    out.write(json.dumps(asdict(answer)) + "\n")
     out.flush()
 
 
-def _peak_bytes() -> int | None:
-    """Largest resident memory so far; None where the system does not tell it."""
+def _peak_memory_bytes() -> int | None:
     status = Path("/proc/self/status")
     if not status.exists():
         return None

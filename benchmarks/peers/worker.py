@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_benchmarks.protocol import Answer, serve
+from fer_benchmarks.protocol import Predict, serve
 from fer_runtime.model.manifest import golden_faces
 
 SIDE = 64
@@ -32,7 +32,7 @@ def prepare(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     return scaled[..., None]
 
 
-def keras() -> Answer:
+def keras() -> Predict:
     """`fer` with use_tflite=False: TensorFlow, called as the package calls it."""
     import tensorflow as tf
 
@@ -42,26 +42,26 @@ def keras() -> Answer:
     return lambda crops: model(prepare(crops)).numpy()
 
 
-def tflite() -> Answer:
+def tflite() -> Predict:
     """`fer` as it comes: its quantized file in TensorFlow Lite, one face at a time."""
     import tensorflow as tf
 
     interpreter = tf.lite.Interpreter(model_path=FILE, num_threads=THREADS)
     interpreter.allocate_tensors()
-    given, found = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    input_at, output_at = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
-    def answer(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows = []
         for face in prepare(crops):
-            interpreter.set_tensor(given, face[None])
+            interpreter.set_tensor(input_at, face[None])
             interpreter.invoke()
-            rows.append(interpreter.get_tensor(found)[0])
+            rows.append(interpreter.get_tensor(output_at)[0])
         return np.array(rows)
 
-    return answer
+    return predict
 
 
-def onnxruntime() -> Answer:
+def onnxruntime() -> Predict:
     """The same weights in onnxruntime, set up as our own session is."""
     from fer_runtime.model.session import open_session
 

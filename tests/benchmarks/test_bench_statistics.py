@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
 from fer_benchmarks.measure import statistics
-from fer_benchmarks.measure.latency import Setting, Timed
-from fer_benchmarks.measure.runner import _self_check
+from fer_benchmarks.measure.latency import TimingConfig, Timings
+from fer_benchmarks.measure.runner import self_check
 from fer_benchmarks.report.pareto import Point, dominated, recommended
 
-SETTING = Setting(1, 1, 10, None)
+CONFIG = TimingConfig(1, 1, 10, None)
 
 
 def durations(rng: np.random.RandomState, ms: float, spells: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,13 +86,14 @@ def test_a_slower_file_is_found_slower_and_an_equal_one_is_not() -> None:
 def test_the_self_check_takes_a_quiet_machine_and_refuses_a_noisy_one() -> None:
     rng = np.random.RandomState(5)
     machine = spells(rng)
-    quiet = _self_check(SETTING, Timed(tight=durations(rng, 1, machine)), Timed(tight=durations(rng, 1, machine)))
-    assert quiet["ok"]
-    assert quiet["noise"] == pytest.approx(0.02, abs=0.01)
-    other = _self_check(SETTING, Timed(tight=durations(rng, 1, machine)), Timed(tight=durations(rng, 1.08, machine)))
-    assert not other["ok"]
+    first, again, slower = (Timings(back_to_back=durations(rng, ms, machine)) for ms in (1, 1, 1.08))
+    quiet = self_check(CONFIG, first, again)
+    assert quiet.ok
+    assert quiet.noise == pytest.approx(0.02, abs=0.01)
+    other = self_check(CONFIG, first, slower)
+    assert not other.ok
     wild = [rng.lognormal(0, 1, (20, 1)) * np.ones((20, 5)) for _ in range(2)]
-    assert not _self_check(SETTING, Timed(tight=wild[0]), Timed(tight=wild[1]))["ok"]
+    assert not self_check(CONFIG, Timings(back_to_back=wild[0]), Timings(back_to_back=wild[1])).ok
 
 
 def test_a_warm_up_ends_where_calls_stop_getting_faster() -> None:

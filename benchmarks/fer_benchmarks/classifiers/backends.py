@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from fer_benchmarks.protocol import Answer
+from fer_benchmarks.protocol import Predict
 from fer_runtime.errors import FerError
 from fer_runtime.model import peak
 from fer_runtime.model.inference import softmax
@@ -23,17 +23,22 @@ Tensor = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Plain:
-    """What a foreign ONNX classifier expects: labels in the order of its outputs; size, colour: of its faces;
-    mean, std: of pixels of 0..255, one value or one a channel; channels_last: [n, h, w, c]; uint8: takes raw bytes.
-    """
+    """What a foreign ONNX classifier expects."""
 
     labels: tuple[str, ...]
+    """In the order of its outputs."""
     size: int
+    """Of its input's side, pixels."""
     colour: str
+    """"grey" or "rgb"."""
     mean: tuple[float, ...]
+    """Of pixels 0..255, one value or one per channel."""
     std: tuple[float, ...]
+    """Likewise."""
     channels_last: bool
+    """Whether it takes [n, h, w, c]."""
     uint8: bool
+    """Whether it takes raw bytes, not normalized floats."""
 
     def tensor(self, faces: NDArray[np.uint8]) -> Tensor:
         """faces: uint8 [n, channels, size, size] -> what the file takes."""
@@ -46,14 +51,25 @@ class Plain:
         return normalized
 
 
-def of_contract(file: Path, threads: int) -> Answer:
+@dataclass(frozen=True)
+class Task:
+    """What a worker of ours is to serve."""
+
+    engine: str
+    """"onnxruntime", "cv2" or "peak"."""
+    file: str
+    plain: Plain | None = None
+    """What a foreign file expects; None for one with our manifest."""
+
+
+def of_contract(file: Path, threads: int) -> Predict:
     """The runtime's own classifier. Raises FerError."""
     classifier = Classifier(file, threads)
     prepare = _preparing(classifier.size, classifier.manifest.colour)
     return lambda crops: classifier(prepare(crops))
 
 
-def of_plain(file: Path, threads: int, plain: Plain) -> Answer:
+def of_plain(file: Path, threads: int, plain: Plain) -> Predict:
     """Any ONNX classifier in onnxruntime, set up as ours are. Raises FerError."""
     session = open_file(file, threads)
     given = session.get_inputs()[0]
@@ -65,11 +81,11 @@ def of_plain(file: Path, threads: int, plain: Plain) -> Answer:
         return found
 
     batched = run if not isinstance(given.shape[0], int) else _one_by_one(run)
-    answer = _as_probabilities(batched, plain.tensor(prepare(_grey())))
-    return lambda crops: answer(plain.tensor(prepare(crops)))
+    predict = _as_probabilities(batched, plain.tensor(prepare(_grey())))
+    return lambda crops: predict(plain.tensor(prepare(crops)))
 
 
-def of_cv2(file: Path, threads: int, plain: Plain | None) -> Answer:
+def of_cv2(file: Path, threads: int, plain: Plain | None) -> Predict:
     """The same file in OpenCV's own engine. plain: None for a file of our contract. Raises FerError where it fails."""
     cv2.setNumThreads(threads)
     if plain is None:
@@ -88,14 +104,14 @@ def of_cv2(file: Path, threads: int, plain: Plain | None) -> Answer:
         if plain is None:
             run(prepare(_grey()))
             return lambda crops: run(prepare(crops))
-        answer = _as_probabilities(run, plain.tensor(prepare(_grey())))
+        predict = _as_probabilities(run, plain.tensor(prepare(_grey())))
     except cv2.error as error:
         reason = str(error).replace("\n", " ").split("error: ")[-1]
         raise FerError(f"OpenCV {cv2.__version__} cannot run {file.name}: {reason[:160]}") from error
-    return lambda crops: answer(plain.tensor(prepare(crops)))
+    return lambda crops: predict(plain.tensor(prepare(crops)))
 
 
-def of_peak(file: Path, threads: int) -> Answer:
+def of_peak(file: Path, threads: int) -> Predict:
     """The one large convolution: what this machine does at its best; the crops are not looked at."""
     session = open_file(file, threads)
     feed = {"x": peak.pixels("int8" if session.get_inputs()[0].type == "tensor(uint8)" else "fp32")}

@@ -1,15 +1,16 @@
-"""Who takes part: files of our contract, plain ONNX classifiers, both in OpenCV too, and peers in their own worlds."""
+"""The models under test: files with our manifest, plain ONNX classifiers, both in OpenCV too, and peers in their own
+environments.
+"""
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fer_benchmarks.classifiers import backends
-from fer_benchmarks.classifiers.backends import Plain
+from fer_benchmarks.classifiers.backends import Plain, Task
 from fer_benchmarks.classifiers.cost import NUMPY
 from fer_benchmarks.classifiers.cost import count as count_macs
 from fer_runtime.errors import FerError
@@ -18,36 +19,66 @@ from fer_runtime.model.manifest import METADATA_KEY
 from fer_runtime.model.normalization import EXAMPLE_LABELS, ForeignOptions, check_labels, normalization
 from fer_runtime.model.preprocessing import CHANNELS
 from fer_runtime.model.session import Classifier, open_file
+from fer_runtime.records import from_plain
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """One classifier in one engine.
+class FileFacts:
+    """Of a model's file; None for what is unknown."""
 
-    labels: in the order of its probabilities; size, colour: of the crops that it is scored on; command: starts its
-    worker, "{threads}" standing for their number; ours: it runs in our own worker and must not fail;
-    facts: bytes, sha256, precision, parameters, macs, each None where unknown; notes: what a user should be told.
-    """
+    file_bytes: int
+    sha256: str
+    precision: str | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    """Multiply-adds per face."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model under test: a classifier in one engine."""
+
+    name: str
+    engine: str
+    labels: tuple[str, ...]
+    """In the order of its probabilities."""
+    size: int
+    """Side of the crops that it is scored on, pixels."""
+    colour: str
+    """Of these crops: "grey" or "rgb"."""
+    facts: FileFacts
+    command: tuple[str, ...]
+    """Starts its worker; "{threads}" stands for their number."""
+    required: bool
+    """Whether the benchmark ends when it fails; else its row says why."""
+    notes: tuple[str, ...] = ()
+    """For the user."""
+
+
+@dataclass(frozen=True)
+class _PeerFile:
+    """The JSON that describes a peer (docs/benchmarks.md)."""
 
     name: str
     engine: str
     labels: tuple[str, ...]
     size: int
     colour: str
+    files: list[str]
     command: tuple[str, ...]
-    ours: bool
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = field(default=())
+    precision: str | None = None
+    parameters: int | None = None
+    macs: int | None = None
 
 
-def of_files(files: list[Path], options: ForeignOptions, against: list[str]) -> list[Entrant]:
-    """An entrant a file, followed by the same file in each engine of `against`. Raises FerError for a bad file."""
-    entrants = []
+def of_files(files: list[Path], options: ForeignOptions, against: list[str]) -> list[ModelSpec]:
+    """A model per file, followed by the same file in each engine of `against`. Raises FerError for a bad file."""
+    specs = []
     for name, file in zip(_names(files), files, strict=True):
-        own = _of_file(name, file, options)
-        entrants.append(own)
-        entrants += [_in_engine(own, engine) for engine in against]
-    return entrants
+        own, plain = _of_file(name, file, options)
+        specs.append(own)
+        specs += [_in_engine(own, Task(engine, str(file), plain)) for engine in against]
+    return specs
 
 
 def _names(files: list[Path]) -> list[str]:
@@ -58,58 +89,50 @@ def _names(files: list[Path]) -> list[str]:
     return [name if names.index(name) == at else f"{name} ({at + 1})" for at, name in enumerate(names)]
 
 
-def of_peer(path: Path) -> Entrant:
+def of_peer(path: Path) -> ModelSpec:
     """A classifier that brings its own worker, as its JSON file says (docs/benchmarks.md). Raises FerError."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        files = [Path(path.parent, name) for name in plain["files"]]
-        facts = {
-            "bytes": sum(file.stat().st_size for file in files),
-            "sha256": sha256(files[0]),
-            "precision": plain.get("precision"),
-            "parameters": plain.get("parameters"),
-            "macs": plain.get("macs"),
-        }
-        command = tuple(str(word) for word in plain["command"])
-        return Entrant(
-            plain["name"],
-            plain["engine"],
-            tuple(plain["labels"]),
-            plain["size"],
-            plain["colour"],
-            command,
-            False,
-            facts,
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        peer = from_plain(_PeerFile, json.loads(path.read_text(encoding="utf-8")))
+        files = [Path(path.parent, name) for name in peer.files]
+        if not files:
+            raise ValueError("files is empty")
+        size = sum(file.stat().st_size for file in files)
+        facts = FileFacts(size, sha256(files[0]), peer.precision, peer.parameters, peer.macs)
+    except (OSError, ValueError, RecursionError) as error:
         raise FerError(
-            f"{path} does not describe a peer ({error!r}): expected a file as in docs/benchmarks.md"
+            f"{path} does not describe a peer ({error}): expected a file as in docs/benchmarks.md"
         ) from error
+    return ModelSpec(
+        peer.name, peer.engine, peer.labels, peer.size, peer.colour, facts, peer.command, required=False
+    )  # fmt: skip
 
 
-def of_peak(file: Path, precision: str) -> Entrant:
+def of_peak(file: Path, precision: str) -> ModelSpec:
     """The one large convolution in `file`, beside which all others are seen."""
-    return Entrant(f"peak {precision}", "peak", (), 48, "grey", _command("peak", file, None), True, {})
+    return ModelSpec(
+        f"peak {precision}", "peak", (), 48, "grey", _facts(file), _command(Task("peak", str(file))), required=True
+    )
 
 
-def _of_file(name: str, file: Path, options: ForeignOptions) -> Entrant:
+def _of_file(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec, Plain | None]:
     data = open_file(file).get_modelmeta().custom_metadata_map
     if METADATA_KEY not in data:
         return _foreign(name, file, options)
     manifest = Classifier(file).manifest
-    facts = _facts(file) | {"precision": manifest.precision, "parameters": manifest.parameters, "macs": manifest.macs}
+    facts = replace(_facts(file), precision=manifest.precision, parameters=manifest.parameters, macs=manifest.macs)
     cost = count_macs(file.read_bytes(), (1, manifest.channels, manifest.size, manifest.size))
     notes = []
     if cost and cost.macs != manifest.macs:
         notes.append(f"{name}: the manifest tells {manifest.macs:,} MAC, its graph has {cost.macs:,}, which are shown")
-        facts["macs"] = cost.macs
-    command = _command("onnxruntime", file, None)
-    return Entrant(
-        name, "onnxruntime", manifest.labels, manifest.size, manifest.colour, command, True, facts, tuple(notes)
+        facts = replace(facts, macs=cost.macs)
+    command = _command(Task("onnxruntime", str(file)))
+    spec = ModelSpec(
+        name, "onnxruntime", manifest.labels, manifest.size, manifest.colour, facts, command, True, tuple(notes)
     )
+    return spec, None
 
 
-def _foreign(name: str, file: Path, options: ForeignOptions) -> Entrant:
+def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec, Plain]:
     """A file without our manifest. Raises FerError where the options do not say enough, or not what it is."""
     if not options.labels:
         raise FerError(
@@ -142,11 +165,11 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> Entrant:
         )
     shape = (1, size, size, count) if last else (1, count, size, size)
     cost = count_macs(file.read_bytes(), shape)
-    facts = _facts(file) | {"precision": None, "parameters": None, "macs": None}
+    facts = _facts(file)
     if cost:
-        facts |= asdict(cost)
-    command = _command("onnxruntime", file, plain)
-    return Entrant(name, "onnxruntime", options.labels, size, colours[count], command, True, facts)
+        facts = replace(facts, macs=cost.macs, parameters=cost.parameters)
+    command = _command(Task("onnxruntime", str(file), plain))
+    return ModelSpec(name, "onnxruntime", options.labels, size, colours[count], facts, command, True), plain
 
 
 def _agreed(file: Path, option: str, fixed: int | None, said: int | None, default: int) -> int:
@@ -156,16 +179,15 @@ def _agreed(file: Path, option: str, fixed: int | None, said: int | None, defaul
     return fixed or said or default
 
 
-def _facts(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": sha256(file)}
+def _facts(file: Path) -> FileFacts:
+    return FileFacts(file.stat().st_size, sha256(file))
 
 
-def _in_engine(own: Entrant, engine: str) -> Entrant:
-    asked = json.loads(own.command[-1]) | {"engine": engine}
-    command = (*own.command[:-1], json.dumps(asked).replace('"{threads}"', "{threads}"))
-    return replace(own, name=f"{own.name} ({engine})", engine=engine, command=command, ours=False, notes=())
+def _in_engine(own: ModelSpec, task: Task) -> ModelSpec:
+    name = f"{own.name} ({task.engine})"
+    return replace(own, name=name, engine=task.engine, command=_command(task), required=False, notes=())
 
 
-def _command(engine: str, file: Path, plain: Plain | None) -> tuple[str, ...]:
-    asked = {"engine": engine, "file": str(file), "threads": "{threads}", "plain": plain and asdict(plain)}
-    return (sys.executable, "-P", "-m", "fer_benchmarks.classifiers.worker", json.dumps(asked))
+def _command(task: Task) -> tuple[str, ...]:
+    worker = (sys.executable, "-P", "-m", "fer_benchmarks.classifiers.worker")
+    return (*worker, json.dumps(asdict(task)), "{threads}")

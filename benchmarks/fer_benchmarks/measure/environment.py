@@ -3,31 +3,37 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from fer_benchmarks.results import Environment
 from fer_runtime.system import host, thermal
 
 BUSY = 0.3  # load before the run, of one core
 STOLEN = 0.01  # of the time, by other machines on the same host
 DRIFT = 0.05  # of the clock
 CPU = Path("sys/devices/system/cpu")
+HOST_FACTS = (
+    "cpu", "architecture", "cores", "int8_instructions", "system", "python", "onnxruntime", "numpy", "opencv"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What can be read of a machine now; None, or empty, where it does not tell.
+    """What can be read of a machine now; None where it does not tell."""
 
-    mhz: of the processor's first core; celsius: its hottest sensor; throttled: times that it has slowed itself down, as
-    Intel's count; slowed: whether it does now, as a Raspberry Pi tells; stolen, ticks: processor time that other
-    machines took, and all of it.
-    """
-
-    mhz: float | None
-    celsius: float | None
-    throttled: int | None
-    slowed: bool | None
-    stolen: int
+    clock_mhz: float | None
+    """Of the processor's first core."""
+    temperature_c: float | None
+    """Of its hottest sensor."""
+    throttle_count: int | None
+    """Times that it has slowed itself down, as Intel's count."""
+    throttled: bool | None
+    """Whether it does now, as a Raspberry Pi tells."""
+    stolen_ticks: int
+    """Processor time that other machines took."""
     ticks: int
+    """All processor time."""
+    load: float | None
+    """Processes that want a core, over the last minute."""
 
 
 def now(root: Path = Path("/")) -> Moment:
@@ -36,52 +42,58 @@ def now(root: Path = Path("/")) -> Moment:
     ticks = [int(field) for field in fields]
     stolen = ticks[7] if len(ticks) > 7 else 0
     celsius, held_back = thermal.temperature(root / "sys"), thermal.throttling(root / "sys")
-    slowed = None if held_back is None else bool(held_back[0])
-    return Moment(_mhz(root), celsius, _throttled(root), slowed, stolen, sum(ticks[:8]))
+    throttled = None if held_back is None else bool(held_back[0])
+    return Moment(_mhz(root), celsius, _throttle_count(root), throttled, stolen, sum(ticks[:8]), _load())
 
 
-def describe(before: Moment, after: Moment, root: Path = Path("/")) -> tuple[dict[str, Any], list[str]]:
-    """The conditions as plain data, and a warning for each that spoils the figures."""
+def describe(before: Moment, after: Moment, energy_source: str | None, root: Path = Path("/")) -> Environment:
+    """Machine and versions, and how the run was disturbed between the two moments."""
     facts = host.describe()
-    governor = _text(root / CPU / "cpu0/cpufreq/scaling_governor")
-    stolen = (after.stolen - before.stolen) / max(1, after.ticks - before.ticks)
-    throttled = None if after.throttled is None or before.throttled is None else after.throttled - before.throttled
-    slowed = None if after.slowed is None else bool(before.slowed or after.slowed)
-    facts |= {
-        "virtual": "hypervisor" in _text(root / "proc/cpuinfo").split(),
-        "governor": governor or None,
-        "mhz": [before.mhz, after.mhz],
-        "celsius": [before.celsius, after.celsius],
-        "throttled": throttled if slowed is None else slowed,
-        "stolen": round(stolen, 4),
-    }
-    facts["load_after"] = facts.pop("load_before", None)
-    return facts, [text for text in _warnings(facts, before, after) if text]
+    return Environment(
+        **{name: facts[name] for name in HOST_FACTS},
+        virtual="hypervisor" in _text(root / "proc/cpuinfo").split(),
+        governor=_text(root / CPU / "cpu0/cpufreq/scaling_governor") or None,
+        clock_mhz=(before.clock_mhz, after.clock_mhz),
+        temperature_c=(before.temperature_c, after.temperature_c),
+        throttled=_throttled(before, after),
+        stolen_share=round((after.stolen_ticks - before.stolen_ticks) / max(1, after.ticks - before.ticks), 4),
+        load_before=before.load,
+        load_after=after.load,
+        energy_source=energy_source,
+    )
 
 
-def load() -> float | None:
-    """Processes that want a core, over the last minute."""
+def warnings(found: Environment) -> list[str]:
+    """A sentence for each condition that spoils the figures."""
+    before, after = found.clock_mhz
+    drift = abs(after / before - 1) if after and before else 0.0
+    texts = [
+        f"the machine was busy before the run (load {found.load_before}): stop what runs beside it, and wait a minute"
+        if found.load_before is not None and found.load_before > BUSY
+        else None,
+        f"the clock follows the load (governor {found.governor}): `sudo cpupower frequency-set -g performance` holds it"
+        if found.governor not in (None, "performance")
+        else None,
+        "the processor slowed itself down: cool it, or give it a better power supply" if found.throttled else None,
+        f"the clock was {before:.0f} MHz before the run and {after:.0f} after it" if drift > DRIFT else None,
+        f"other machines on this host took {found.stolen_share:.1%} of the time"
+        if found.stolen_share > STOLEN
+        else None,
+    ]
+    return [text for text in texts if text]
+
+
+def _load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def busy(load_before: float | None) -> str | None:
-    """A warning where the machine was at work already."""
-    if load_before is None or load_before <= BUSY:
+def _throttled(before: Moment, after: Moment) -> bool | None:
+    """Whether the processor slowed itself down in between; None where it does not tell."""
+    if after.throttled is not None:
+        return bool(before.throttled or after.throttled)
+    if after.throttle_count is None or before.throttle_count is None:
         return None
-    return f"the machine was busy before the run (load {load_before}): stop what runs beside it, and wait a minute"
-
-
-def _warnings(facts: dict[str, Any], before: Moment, after: Moment) -> list[str | None]:
-    governor, stolen = facts["governor"], facts["stolen"]
-    drift = abs(after.mhz / before.mhz - 1) if after.mhz and before.mhz else 0.0
-    return [
-        f"the clock follows the load (governor {governor}): `sudo cpupower frequency-set -g performance` holds it"
-        if governor not in (None, "performance")
-        else None,
-        "the processor slowed itself down: cool it, or give it a better power supply" if facts["throttled"] else None,
-        f"the clock was {before.mhz:.0f} MHz before the run and {after.mhz:.0f} after it" if drift > DRIFT else None,
-        f"other machines on this host took {stolen:.1%} of the time" if stolen > STOLEN else None,
-    ]
+    return after.throttle_count > before.throttle_count
 
 
 def _mhz(root: Path) -> float | None:
@@ -92,7 +104,7 @@ def _mhz(root: Path) -> float | None:
     return float(lines[0].split(":")[1]) if lines else None
 
 
-def _throttled(root: Path) -> int | None:
+def _throttle_count(root: Path) -> int | None:
     counts = [_number(file) for file in (root / CPU).glob("cpu*/thermal_throttle/core_throttle_count")]
     told = [count for count in counts if count is not None]
     return int(sum(told)) if told else None

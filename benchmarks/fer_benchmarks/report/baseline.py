@@ -1,125 +1,80 @@
-"""Results of earlier runs and of other machines: read, joined with this run's, or held against them."""
+"""A report held against an earlier one, and reports of other runs joined to it."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fer_benchmarks.measure import accuracy
+from fer_benchmarks import results
 from fer_benchmarks.measure.statistics import mcnemar
-from fer_runtime.errors import FerError
+from fer_benchmarks.results import Change, JoinedReport, ModelResult, Report
 
-SCHEMA = 2
-REPEATS = 0.05  # what two runs of one file on one machine may differ by
-SURE = 0.05  # p below it is no chance
+MAX_REPEAT = 0.05  # what two runs of one file on one machine may differ by
+SIGNIFICANT = 0.05  # p below it is no chance
 SAME_MACHINE = ("cpu", "architecture", "cores")
+SAME_FACES = ("fingerprint", "split", "n")
 
 
-@dataclass(frozen=True)
-class Change:
-    """One figure against the baseline's, in words. regressed: it is worse, beyond the noise."""
-
-    text: str
-    regressed: bool
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A report of fer-bench. Raises FerError for anything else."""
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        if plain["schema"] != SCHEMA or plain["tool"] != "fer-bench":
-            raise FerError(
-                f"{path} has schema {plain['schema']!r}, expected {SCHEMA}: measure again with this fer-bench"
-            )
-        _look_at(plain)
-    except OSError as error:
-        raise FerError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise FerError(f"{path} is no result of fer-bench ({error!r}): expected what its --json wrote") from error
-    report: dict[str, Any] = plain
+def read_joined(path: Path) -> Report:
+    """An earlier report whose models say where they come from. Raises FerError."""
+    report = results.read(path)
+    for model in report.models:
+        model.origin = model.origin or path.stem
     return report
 
 
-def joined_report(path: Path) -> dict[str, Any]:
-    """An earlier report whose rows say where they come from. Raises FerError."""
-    report = read(path)
-    for row in report["models"]:
-        row["origin"] = row["origin"] or path.stem
-    return report
+def join(report: Report, others: list[Report]) -> None:
+    """Add the models of others to the report."""
+    for other in others:
+        report.models += other.models
+        origin = next((model.origin for model in other.models if model.origin), "")
+        report.joined.append(JoinedReport(origin, other.environment.cpu, other.date))
 
 
-def compare(report: dict[str, Any], baseline: dict[str, Any]) -> list[Change]:
+def compare(report: Report, baseline: Report) -> list[Change]:
     """Every figure that both have, latencies only where the machine is the same, and accuracies where the faces are."""
-    old_rows = {row["name"]: row for row in baseline["models"]}
+    earlier = {model.name: model for model in baseline.models if model.origin is None}
     changes = []
-    same = all(report["conditions"].get(key) == baseline["conditions"].get(key) for key in SAME_MACHINE)
-    if not same:
+    same_machine = _agree(report.environment, baseline.environment, SAME_MACHINE)
+    if not same_machine:
         changes.append(Change("the baseline is of another machine: times are not compared", False))
-    faces = bool(report["data"] and baseline["data"]) and all(
-        report["data"][key] == baseline["data"][key] for key in ("fingerprint", "split", "n")
-    )
-    if report["data"] and not faces:
+    same_faces = bool(report.data and baseline.data) and _agree(report.data, baseline.data, SAME_FACES)
+    if report.data and not same_faces:
         changes.append(Change("the baseline has no scores on these faces: accuracies are not compared", False))
-    noise = max([REPEATS, *(check["noise"] for each in (report, baseline) for check in each["self_check"])])
-    for row in report["models"]:
-        old = old_rows.get(row["name"])
-        if row["origin"] or old is None or row["failed"] or old["failed"]:
-            changes += [] if row["origin"] else [Change(f"{row['name']}: not in the baseline, or failed there", False)]
+    noise = max([MAX_REPEAT, *(check.noise for each in (report, baseline) for check in each.self_check)])
+    for now in (model for model in report.models if model.origin is None):
+        then = earlier.get(now.name)
+        if then is None or now.error or then.error:
+            changes.append(Change(f"{now.name}: not in the baseline, or failed there", False))
             continue
-        changes += _times(row, old, noise) if same else []
-        changes += _scores(row, old) if faces else []
+        changes += _times(now, then, noise) if same_machine else []
+        changes += _scores(now, then) if same_faces else []
     return changes
 
 
-def _times(row: dict[str, Any], old: dict[str, Any], noise: float) -> list[Change]:
+def _agree(a: object, b: object, names: tuple[str, ...]) -> bool:
+    return all(getattr(a, name) == getattr(b, name) for name in names)
+
+
+def _times(now: ModelResult, then: ModelResult, noise: float) -> list[Change]:
     """p50 in each setting that both have: a regression where even the ends of the intervals are farther than noise."""
-    before = {(run["threads"], run["batch"]): run for run in old["runs"]}
     changes = []
-    for run in row["runs"]:
-        earlier = before.get((run["threads"], run["batch"]))
+    for run in now.runs:
+        earlier = then.run(run.threads, run.batch)
         if earlier is None:
             continue
-        now, then = run["tight"], earlier["tight"]
-        slower = now["intervals"]["p50"][0] / then["intervals"]["p50"][1] > 1 + noise
-        faster = now["intervals"]["p50"][1] / then["intervals"]["p50"][0] < 1 / (1 + noise)
+        new, old = run.back_to_back, earlier.back_to_back
+        slower = new.intervals["p50"][0] / old.intervals["p50"][1] > 1 + noise
+        faster = new.intervals["p50"][1] / old.intervals["p50"][0] < 1 / (1 + noise)
         word = "slower" if slower else "faster" if faster else "the same within the noise"
-        where = f"threads {run['threads']}, batch {run['batch']}"
-        text = f"{row['name']}, {where}: p50 {then['p50']:.3f} -> {now['p50']:.3f} ms, {word}"
-        changes.append(Change(text, slower))
+        where = f"threads {run.threads}, batch {run.batch}"
+        changes.append(Change(f"{now.name}, {where}: p50 {old.p50:.3f} -> {new.p50:.3f} ms, {word}", slower))
     return changes
 
 
-def _scores(row: dict[str, Any], old: dict[str, Any]) -> list[Change]:
+def _scores(now: ModelResult, then: ModelResult) -> list[Change]:
     """Accuracy on the same faces, paired."""
-    if not row["scores"] or not old["scores"]:
+    if not now.scores or not then.scores or now.scores.n != then.scores.n:
         return []
-    paired = mcnemar(accuracy.right(row["scores"]), accuracy.right(old["scores"]))
-    word = "the same within chance" if paired.p >= SURE else "worse" if paired.difference < 0 else "better"
-    text = (
-        f"{row['name']}: accuracy {old['scores']['accuracy']:.2%} -> {row['scores']['accuracy']:.2%}, {word} "
-        f"(McNemar p {paired.p:.2g})"
-    )
+    paired = mcnemar(now.scores.correct_faces(), then.scores.correct_faces())
+    word = "the same within chance" if paired.p >= SIGNIFICANT else "worse" if paired.difference < 0 else "better"
+    before_and_after = f"{then.scores.accuracy:.2%} -> {now.scores.accuracy:.2%}"
+    text = f"{now.name}: accuracy {before_and_after}, {word} (McNemar p {paired.p:.2g})"
     return [Change(text, word == "worse")]
-
-
-def _look_at(plain: dict[str, Any]) -> None:
-    """Raise KeyError or the like where the report lacks what the tables show."""
-    _ = [plain["conditions"]["cpu"], plain["date"], plain["data"], plain["settings"], plain["warnings"]]
-    _ = [check["noise"] for check in plain["self_check"]]
-    for row in plain["models"]:
-        _ = [row[key] for key in ("name", "engine", "origin", "failed", "bytes", "macs", "precision", "parameters")]
-        for run in row["runs"]:
-            _ = [run["threads"], run["batch"], *(run["tight"][f"p{p}"] for p in (50, 90, 95, 99))]
-            _ = [float(end) for end in run["tight"]["intervals"]["p50"]]
-            _ = [run[key] for key in ("paced", "ratio", "load_ms", "first_ms", "start_ms", "cpu_ms", "peak_bytes")]
-            _ = [run[key] for key in ("peak_share", "joules", "warm_up", "blocks")]
-        if row["scores"]:
-            _ = [float(row["scores"][key]) for key in ("accuracy", "interval", "macro_f1", "ece")]
-            _ = [row["scores"]["recall"][row["scores"]["worst"]], accuracy.right(row["scores"])]
-        if row["robust"]:
-            _ = [
-                row["robust"]["n"],
-                float(row["robust"]["clean"]),
-                float(row["robust"]["mean"]),
-                *row["robust"]["accuracy"].items(),
-            ]

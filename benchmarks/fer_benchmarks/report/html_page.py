@@ -1,24 +1,23 @@
 """The report as one HTML file with plots to explore; it asks no network for anything."""
 
-import json
 from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from fer_benchmarks.report import ranking, tables
+from fer_benchmarks.results import Report, to_json
 from fer_runtime.files import write_text
 
 
-def write(path: Path, report: dict[str, Any]) -> None:
+def write(path: Path, report: Report) -> None:
     """Write the page, whole or not at all. Raises FerError."""
     folder = resources.files("fer_benchmarks.report")
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    data = json.dumps(report).replace("<", "\\u003c")  # no name can end the script
+    data = to_json(report).replace("<", "\\u003c")  # no name can end the script
     body = [
         "<h1>Latency against accuracy</h1>",
         "".join(f"<p>{escape(line)}</p>" for line in ranking.lines(report)),
-        "".join(f"<p class=warning>warning: {escape(text)}</p>" for text in report["warnings"]),
+        "".join(f"<p class=warning>warning: {escape(text)}</p>" for text in report.warnings),
         "<div id=plots></div>",
         "".join(_table(table) for table in tables.tables(report)),
         "<h2>Conditions</h2><ul>",

@@ -53,7 +53,7 @@
     }
     const picture = element("div", {});
     const legend = element("div", { className: "legend" });
-    const switches = rows.filter(entry => !entry.row.failed).map(entry => {
+    const switches = rows.filter(entry => !entry.row.error).map(entry => {
       const button = element("button", { type: "button" }, element("i", {}), entry.name);
       button.firstChild.style.background = entry.colour;
       button.addEventListener("click", () => { entry.on = !entry.on; redrawAll(); });
@@ -123,20 +123,20 @@
   const interval = (figures, name) => figures && figures[name] !== null ? [figures[name], ...figures.intervals[name]] : null;
   const point = value => value === null || value === undefined ? null : [value, value, value];
   const ACROSS = {
-    p50: ["ms a call, p50, back to back", (row, run) => interval(run.tight, "p50")],
-    p95: ["ms a call, p95, back to back", (row, run) => interval(run.tight, "p95")],
-    p99: ["ms a call, p99, back to back", (row, run) => interval(run.tight, "p99")],
-    paced: ["ms a call, p50, at the camera's pace", (row, run) => interval(run.paced, "p50")],
-    macs: ["MMAC a face", row => row.macs ? point(row.macs / 1e6) : null],
-    bytes: ["MB of file", row => point(row.bytes / 1e6)],
-    memory: ["MiB of memory", (row, run) => run.peak_bytes ? point(run.peak_bytes / 2 ** 20) : null],
+    p50: ["ms per call, p50, back to back", (row, run) => interval(run.back_to_back, "p50")],
+    p95: ["ms per call, p95, back to back", (row, run) => interval(run.back_to_back, "p95")],
+    p99: ["ms per call, p99, back to back", (row, run) => interval(run.back_to_back, "p99")],
+    paced: ["ms per call, p50, at the camera's pace", (row, run) => interval(run.paced, "p50")],
+    macs: ["MMAC per face", row => row.macs ? point(row.macs / 1e6) : null],
+    bytes: ["MB of file", row => point(row.file_bytes / 1e6)],
+    memory: ["MiB of memory", (row, run) => run.peak_memory_bytes ? point(run.peak_memory_bytes / 2 ** 20) : null],
   };
   const UP = {
     accuracy: ["accuracy, %", row => [row.scores.accuracy, row.scores.accuracy - row.scores.interval,
       row.scores.accuracy + row.scores.interval].map(v => 100 * v)],
     macro: ["macro-F1", row => [row.scores.macro_f1, ...row.scores.bootstrap.macro_f1]],
-    worst: ["recall of the worst class, %", row => point(100 * row.scores.recall[row.scores.worst])],
-    robust: ["mean accuracy under corruption, %", row => row.robust ? point(100 * row.robust.mean) : null],
+    worst: ["recall of the worst class, %", row => point(100 * row.scores.recall[row.scores.worst_class])],
+    robust: ["mean accuracy under corruption, %", row => row.robustness ? point(100 * row.robustness.mean_accuracy) : null],
   };
   const settingChoice = ["setting", "threads / batch", settings.map(setting => [setting, setting.replace("/", " / ")])];
   const has = (table, key) => report.models.some(row => row.runs.some(run => row.scores && table[key][1](row, run)));
@@ -183,12 +183,12 @@
         }
         const row = entry.row;
         tell(group, [entry.name, `${row.engine}${row.precision ? `, ${row.precision}` : ""}`,
-          `p50 ${run.tight.p50.toFixed(3)} ms (${run.tight.intervals.p50.map(v => v.toFixed(3)).join(" to ")})`,
-          ...(run.tight.p99 ? [`p95 ${run.tight.p95.toFixed(3)}, p99 ${run.tight.p99.toFixed(3)} ms`] : []),
+          `p50 ${run.back_to_back.p50.toFixed(3)} ms (${run.back_to_back.intervals.p50.map(v => v.toFixed(3)).join(" to ")})`,
+          ...(run.back_to_back.p99 ? [`p95 ${run.back_to_back.p95.toFixed(3)}, p99 ${run.back_to_back.p99.toFixed(3)} ms`] : []),
           ...(run.paced ? [`at the camera's pace: p50 ${run.paced.p50.toFixed(3)} ms`] : []),
           `accuracy ${(100 * row.scores.accuracy).toFixed(2)} % ± ${(100 * row.scores.interval).toFixed(2)}`,
-          `macro-F1 ${row.scores.macro_f1.toFixed(3)}, worst ${row.scores.worst} ${(100 * row.scores.recall[row.scores.worst]).toFixed(0)} %`,
-          ...(row.robust ? [`under corruption ${(100 * row.robust.mean).toFixed(1)} %`] : []),
+          `macro-F1 ${row.scores.macro_f1.toFixed(3)}, worst ${row.scores.worst_class} ${(100 * row.scores.recall[row.scores.worst_class]).toFixed(0)} %`,
+          ...(row.robustness ? [`under corruption ${(100 * row.robustness.mean_accuracy).toFixed(1)} %`] : []),
         ].join("\n"));
         drawing.append(group);
       }
@@ -214,32 +214,32 @@
   };
 
   plot("How latency spreads", [
-    ["mode", "calls", [["tight", "back to back"], ...(report.models.some(r => r.runs.some(run => run.paced)) ? [["paced", "at the camera's pace"]] : [])]],
+    ["mode", "calls", [["back_to_back", "back to back"], ...(report.models.some(r => r.runs.some(run => run.paced)) ? [["paced", "at the camera's pace"]] : [])]],
     settingChoice,
   ], (chosen, width, height, title) => {
     const found = rows.filter(entry => entry.on && runOf(entry.row, chosen.setting)?.[chosen.mode]).map(entry => {
       const figures = runOf(entry.row, chosen.setting)[chosen.mode];
       const told = new Set([50, 90, 95, 99].filter(p => figures[`p${p}`] !== null));
-      return [entry, figures.curve.slice(0, 100).map((ms, p) =>
-        [ms, p, told.has(p) ? `${entry.name}\np${p}: ${ms.toFixed(3)} ms\n${figures.n.toLocaleString("en")} calls` : ""])];
+      return [entry, figures.percentiles.slice(0, 100).map((ms, p) =>
+        [ms, p, told.has(p) ? `${entry.name}\np${p}: ${ms.toFixed(3)} ms\n${figures.calls.toLocaleString("en")} calls` : ""])];
     });
     if (!found.length) return nothing("Nothing is switched on that has these figures.");
     const { drawing, place } = axes(width, height, title,
-      { ...around(found.flatMap(([, points]) => points.map(p => p[0])), true, 0.05), label: "ms a call" },
+      { ...around(found.flatMap(([, points]) => points.map(p => p[0])), true, 0.05), label: "ms per call" },
       { low: 0, high: 100, label: "% of calls are at most so slow" });
     return lines(drawing, place, found);
   });
 
-  if (report.models.some(row => row.robust)) {
-    const kinds = Object.keys(report.models.find(row => row.robust).robust.accuracy);
+  if (report.models.some(row => row.robustness)) {
+    const kinds = Object.keys(report.models.find(row => row.robustness).robustness.accuracy);
     plot("Accuracy under corruption", [
       ["kind", "corruption", [["mean of all", "mean of all"], ...kinds.map(kind => [kind, kind])]],
     ], (chosen, width, height, title) => {
-      const found = rows.filter(entry => entry.on && entry.row.robust).map(entry => {
-        const each = entry.row.robust.accuracy;
+      const found = rows.filter(entry => entry.on && entry.row.robustness).map(entry => {
+        const each = entry.row.robustness.accuracy;
         const values = [0, 1, 2, 3, 4].map(at => chosen.kind in each ? each[chosen.kind][at]
           : kinds.reduce((sum, kind) => sum + each[kind][at], 0) / kinds.length);
-        return [entry, [entry.row.robust.clean, ...values].map((value, severity) => [severity, 100 * value,
+        return [entry, [entry.row.robustness.clean_accuracy, ...values].map((value, severity) => [severity, 100 * value,
           `${entry.name}\n${severity ? `${chosen.kind}, severity ${severity}` : "clean"}\n${(100 * value).toFixed(1)} %`])];
       });
       if (!found.length) return nothing("Nothing is switched on that has these figures.");

@@ -4,12 +4,12 @@ README.md and docs/benchmarks.md hold them between two comments; a test checks t
 """
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from fer_benchmarks.report import baseline, tables
-from fer_benchmarks.report.ranking import run_of
+from fer_benchmarks import results
+from fer_benchmarks.report import tables
+from fer_benchmarks.results import Report
 from fer_runtime.cli.entry import run
 from fer_runtime.errors import FerError
 from fer_runtime.files import write_text
@@ -17,36 +17,38 @@ from fer_runtime.files import write_text
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 
 
-def readme(report: dict[str, Any]) -> str:
-    """The table of the README: what runs in onnxruntime, and the peers in their own engines."""
-    pace = report["settings"]["pace"]
+def readme(report: Report) -> str:
+    """The table of the README: what runs in onnxruntime, and the peers in their own engines. Raises FerError."""
+    pace, scored = report.settings.pace_hz, [model.scores for model in report.models if model.scores]
+    if pace is None or not scored:
+        raise FerError("the README shows accuracies and paced times: run fer-bench with --data and --pace")
     head = ["model", "MMAC", "parameters", "precision", "PublicTest accuracy", "macro-F1", "ms, p50", f"at {pace:g} Hz"]
     lines = [f"| {' | '.join([*head, 'file'])} |", "|---" * (len(head) + 1) + "|"]
-    for row in report["models"]:
-        figures = run_of(row, report["verdict"]["threads"], report["verdict"]["batch"])
-        if row["engine"] == "cv2" or not figures or not row["scores"]:
+    for model in report.models:
+        run = model.run(report.ranking.threads, report.ranking.batch)
+        if model.engine == "cv2" or not run or not model.scores:
             continue
         cells = [
-            row["name"].split(".")[0] if row["name"].endswith(".onnx") else row["name"],
-            f"{row['macs'] / 1e6:.1f}",
-            f"{row['parameters']:,}",
-            row["precision"],
-            f"{100 * row['scores']['accuracy']:.2f} %",
-            f"{row['scores']['macro_f1']:.3f}",
-            f"{figures['tight']['p50']:.3f}",
-            f"{figures['paced']['p50']:.3f}" if figures["paced"] else "-",
-            f"{row['bytes'] / 1e6:.2f} MB",
+            model.name.split(".")[0] if model.name.endswith(".onnx") else model.name,
+            f"{model.macs / 1e6:.1f}" if model.macs else "-",
+            f"{model.parameters:,}" if model.parameters else "-",
+            model.precision or "-",
+            f"{100 * model.scores.accuracy:.2f} %",
+            f"{model.scores.macro_f1:.3f}",
+            f"{run.back_to_back.p50:.3f}",
+            f"{run.paced.p50:.3f}" if run.paced else "-",
+            f"{model.file_bytes / 1e6:.2f} MB",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    facts, data = report["conditions"], report["data"]
-    half = max(row["scores"]["interval"] for row in report["models"] if row["scores"])
+    facts = report.environment
+    half, n = max(scores.interval for scores in scored), scored[0].n
     about = (
-        f"Measured {report['date']} in one interleaved run on one of {facts['cores']} cores of an {facts['cpu']} "
-        f"({', '.join(facts['int8_instructions'])}), onnxruntime {facts['onnxruntime']}, batch 1: from a 48x48 crop to "
-        f"probabilities, back to back and at {pace:g} calls a second. Accuracy: n = {data['n']:,}, "
+        f"Measured {report.date} in one interleaved run on one of {facts.cores} cores of an {facts.cpu} "
+        f"({', '.join(facts.int8_instructions)}), onnxruntime {facts.onnxruntime}, batch 1: from a 48x48 crop to "
+        f"probabilities, back to back and at {pace:g} calls a second. Accuracy: n = {n:,}, "
         f"+- {100 * half:.1f} points (95 %)."
     )
-    about += "".join(f" Warning: {text}." for text in report["warnings"])
+    about += "".join(f" Warning: {text}." for text in report.warnings)
     return "\n".join([*lines, "", about]) + "\n"
 
 
@@ -64,8 +66,8 @@ def filled(text: str, content: str, path: Path) -> str:
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), help="Of the repository.")
 def cli(report: Path, root: Path) -> None:
     """Write REPORT's tables into README.md and docs/benchmarks.md."""
-    plain = baseline.read(report)
-    for name, content in (("README.md", readme(plain)), ("docs/benchmarks.md", tables.markdown(plain))):
+    figures = results.read(report)
+    for name, content in (("README.md", readme(figures)), ("docs/benchmarks.md", tables.markdown(figures))):
         path = root / name
         write_text(path, filled(path.read_text(encoding="utf-8"), content, path))
 

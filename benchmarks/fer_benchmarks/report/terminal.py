@@ -1,31 +1,28 @@
 """The report in the terminal."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fer_benchmarks.report import ranking, tables
+from fer_benchmarks.results import Report
 
-NARROWEST = 100
+MIN_COLUMNS = 100
 
 
-def report(plain: dict[str, Any]) -> None:
-    """Print tables, verdict, changes against the baseline, conditions and warnings."""
+def show(report: Report) -> None:
+    """Print tables, ranking, changes against the baseline, conditions and warnings."""
     console = Console()
-    console.width = max(NARROWEST, console.width)  # below that rich leaves columns out; a wrapped line keeps them
-    for table in tables.tables(plain):
+    console.width = max(MIN_COLUMNS, console.width)  # below that rich leaves columns out; a wrapped line keeps them
+    for table in tables.tables(report):
         console.print(_rich(table))
-    for line in ranking.lines(plain):
+    for line in ranking.lines(report):
         console.print(escape(line), highlight=False)
-    for change in plain["baseline"]:
-        console.print(
-            escape(f"baseline: {change['text']}"), style="red" if change["regressed"] else "", highlight=False
-        )
-    for line in tables.conditions(plain):
+    for change in report.baseline:
+        console.print(escape(f"baseline: {change.text}"), style="red" if change.regressed else "", highlight=False)
+    for line in tables.conditions(report):
         console.print(escape(line), style="dim", highlight=False)
-    for warning in plain["warnings"]:
+    for warning in report.warnings:
         console.print(escape(f"warning: {warning}"), style="yellow", highlight=False)
 
 
