@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,8 @@ from fer_runtime.cli.entry import run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fer_export.convert import Exported, ExportOptions
+    from fer_export.source import Source
     from fer_runtime.data.dataset import Dataset, Faces
     from fer_runtime.model.manifest import Manifest
 
@@ -79,43 +81,57 @@ def cli(
     is breached no file is written, and the exit code is 3: a logit that differs from PyTorch's by more than 1e-4 of
     max(1, |logit|) (fp16: 2e-2), an int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
-    from fer_export.convert import Wish, convert
+    from fer_export.convert import ExportOptions
     from fer_export.loading.load import load
     from fer_export.loading.options import LoadOptions
-    from fer_export.report import plain, show
+    from fer_export.report import plain
     from fer_runtime.data import scoring_set
-    from fer_runtime.errors import GateError
-    from fer_runtime.files import check_place, refuse_same, write_text, written_whole
+    from fer_runtime.files import check_place, refuse_same
 
-    options = LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data)
-    source = load(model, options)
-    labelled = scoring_set.load(data, source.manifest) if data else None
-    calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
-    for note in (*source.notes, *(labelled.notes if labelled else ())):
-        click.echo(f"note: {note}", err=True)
-    wish = Wish(precision, max_drop / 100, min_speedup, threads)
     places = {name: _place(out, model, name) for name in (("fp32", "int8") if precision == "auto" else (precision,))}
     refuse_same([*set(places.values()), json_file], [model, calibration, data])
     for place in [*places.values(), *([json_file] if json_file else [])]:
         check_place(place)
-    faces = labelled.held_out()[1] if labelled else None
+    source = load(model, LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data))
+    labelled = scoring_set.load(data, source.manifest) if data else None
+    calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
+    for note in (*source.notes, *(labelled.notes if labelled else ())):
+        click.echo(f"note: {note}", err=True)
+    options = ExportOptions(precision, max_drop / 100, min_speedup, threads)
+    exported = _converted(source, options, calibrated_on, labelled.held_out()[1] if labelled else None)
+    compared_on = "generated images" if data is None else f"faces of {data.name}"
+    _deliver(exported, places[exported.chosen], plain(exported, options, compared_on, model.stat().st_size), json_file)
+
+
+def _converted(
+    source: "Source", options: "ExportOptions", calibrated_on: "Faces | None", faces: "Faces | None"
+) -> "Exported":
+    """The export, with its progress in the terminal."""
+    from fer_export.convert import convert
+    from fer_runtime.errors import GateError
+
     try:
-        with _progress() as say:
-            exported = convert(source, wish, calibrated_on, faces, say)
+        with _progress() as on_progress:
+            return convert(source, options, calibrated_on, faces, on_progress)
     except GateError:
         click.echo("no file was written", err=True)
         raise
-    compared_on = "generated images" if data is None else f"faces of {data.name}"
-    report = plain(exported, wish, compared_on, model.stat().st_size)
-    with written_whole(places[exported.chosen]) as beside:
+
+
+def _deliver(exported: "Exported", place: Path, report: dict[str, Any], json_file: Path | None) -> None:
+    """Write the file and the report, then print."""
+    from fer_export.report import show
+    from fer_runtime.files import write_text, written_whole
+
+    with written_whole(place) as beside:
         beside.write_bytes(exported.file.file)
     if json_file:
         write_text(json_file, json.dumps(report, indent=2) + "\n")
     show(report)
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)
-    cost = f"{report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC a face"
-    click.echo(f"{places[exported.chosen]}: {exported.chosen}, {cost}")
+    cost = f"{report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC per face"
+    click.echo(f"{place}: {exported.chosen}, {cost}")
 
 
 def _place(out: Path | None, model: Path, precision: str) -> Path:

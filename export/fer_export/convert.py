@@ -9,10 +9,10 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from fer_export import candidate
+from fer_export import candidate, gates
 from fer_export.candidate import Candidate, Evidence
 from fer_export.graph import export
-from fer_export.loading.adopt import Source
+from fer_export.source import Source
 from fer_export.validation import int8_advice, parity, speedup
 from fer_export.validation.speedup import SpeedError, Timing
 from fer_runtime.data.dataset import Faces
@@ -20,20 +20,19 @@ from fer_runtime.data.metrics import Scores, score
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.model.manifest import Manifest
 
-MIN_SPEEDUP = 1.1
-
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for. precision: "fp32", "fp16", "int8" or "auto"; max_drop: share of 1 that int8 may lose;
-    min_speedup: of int8 over fp32, None for the default, which only warns unless precision is "auto";
-    threads: of the timed sessions.
-    """
+class ExportOptions:
+    """What is asked for."""
 
     precision: str
+    """"fp32", "fp16", "int8" or "auto"."""
     max_drop: float
+    """Accuracy that int8 may lose, share of 1."""
     min_speedup: float | None
+    """Of int8 over fp32; None for gates.MIN_SPEEDUP, which only warns unless precision is "auto"."""
     threads: int
+    """Of the timed sessions."""
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -43,16 +42,20 @@ class Wish:
 
 @dataclass(frozen=True)
 class Exported:
-    """chosen: the precision of the file to write; candidates, timings: by precision; expected, scores: PyTorch's;
-    notes: what the user should be told.
-    """
+    """What an export came to."""
 
     chosen: str
+    """The precision of the file to write."""
     candidates: dict[str, Candidate]
+    """By precision."""
     timings: dict[str, Timing]
+    """By precision, and of the CPU's peak."""
     expected: NDArray[np.float32]
+    """PyTorch's logits, [n, classes]."""
     scores: Scores | None
+    """PyTorch's, on labelled faces."""
     notes: tuple[str, ...]
+    """What the user should be told."""
 
     @property
     def file(self) -> Candidate:
@@ -61,18 +64,22 @@ class Exported:
 
 
 def convert(
-    source: Source, wish: Wish, calibrated_on: Faces | None, faces: Faces | None, say: Callable[[str], None]
+    source: Source,
+    options: ExportOptions,
+    calibrated_on: Faces | None,
+    faces: Faces | None,
+    on_progress: Callable[[str], None],
 ) -> Exported:
-    """Export `source` as `wish` says.
+    """Export `source` as `options` says.
 
     calibrated_on: faces that int8's ranges and roundings are measured on, instead of the checkpoint's ranges;
     faces: labelled in the model's order, compared on and scored; without them generated images are compared, and
-    int8's accuracy is not measured. `say` is told what is going on.
+    int8's accuracy is not measured. on_progress: is given the name of each step.
     Raises FerError for bad input, GateError (exit code 3) when a gate is breached.
     """
-    if wish.precision == "auto" and faces is None:
+    if options.precision == "auto" and faces is None:
         raise FerError("--precision auto compares accuracies: give the labelled faces with --data DATA")
-    say("exporting")
+    on_progress("exporting")
     core = export.core(source)
     manifest = _with_facts(source, core)
     pixels = parity.generated_faces(manifest.size, manifest.channels) if faces is None else faces.pixels
@@ -80,26 +87,38 @@ def convert(
     evidence = Evidence(pixels, expected, None if faces is None else faces.labels, calibrated_on)
     candidates: dict[str, Candidate] = {}
     notes: list[str] = []
-    for precision in wish.precisions:
-        say(f"proving {precision}")
+    for precision in options.precisions:
+        on_progress(f"proving {precision}")
         own = replace(manifest, precision=precision)
         try:
             if precision == "int8":
-                candidates[precision] = candidate.in_int8(source, core, own, evidence, wish.max_drop)
+                candidates[precision] = candidate.in_int8(source, core, own, evidence, options.max_drop)
             else:  # beside int8, fp32 is there to be timed and compared with
-                judged = wish.precision != "int8"
+                judged = options.precision != "int8"
                 candidates[precision] = candidate.in_float(source, core, own, evidence, judged)
         except GateError as error:
-            if wish.precision != "auto" or precision == "fp32":
+            if options.precision != "auto" or precision == "fp32":
                 raise
             notes.append(f"{precision} is left out: {error}")
     timings: dict[str, Timing] = {}
     if len(candidates) > 1:
-        say("timing")
-        timings = speedup.race({name: each.file for name, each in candidates.items()}, pixels[:1], wish.threads)
-    chosen, why = _chosen(wish, candidates, timings)
+        on_progress("timing")
+        timings = speedup.race({name: each.file for name, each in candidates.items()}, pixels[:1], options.threads)
+    notes += _of_rounding(candidates)
+    chosen, why = _chosen(options, candidates, timings)
     scores = None if faces is None else score(expected.argmax(1), faces.labels, manifest.labels)
     return Exported(chosen, candidates, timings, expected, scores, (*notes, *why))
+
+
+def _of_rounding(candidates: dict[str, Candidate]) -> list[str]:
+    """What to tell of generated images on which PyTorch's own rounding is beyond the bound."""
+    excused = max(each.comparison.excused for each in candidates.values())
+    if not excused:
+        return []
+    return [
+        f"on {excused} generated images the network amplifies rounding (normalization of a flat image): PyTorch in "
+        "float32 is as far from float64 as the file is; compare on faces with --data DATA"
+    ]
 
 
 def _with_facts(source: Source, core: onnx.ModelProto) -> Manifest:
@@ -114,19 +133,21 @@ def _with_facts(source: Source, core: onnx.ModelProto) -> Manifest:
     )
 
 
-def _chosen(wish: Wish, candidates: dict[str, Candidate], timings: dict[str, Timing]) -> tuple[str, list[str]]:
+def _chosen(
+    options: ExportOptions, candidates: dict[str, Candidate], timings: dict[str, Timing]
+) -> tuple[str, list[str]]:
     """The precision to write, and why. Raises SpeedError where int8 must be faster than it is."""
     if "int8" not in candidates:
-        return "fp32" if wish.precision == "auto" else wish.precision, []
-    needed = MIN_SPEEDUP if wish.min_speedup is None else wish.min_speedup  # 0 takes any
+        return "fp32" if options.precision == "auto" else options.precision, []
+    needed = gates.MIN_SPEEDUP if options.min_speedup is None else options.min_speedup  # 0 takes any
     ratio = timings["int8"].ratio
     notes = [int8_advice.RASPBERRY_PI]
     if ratio >= needed:
         return "int8", [f"int8 is {ratio:.2f} times as fast as fp32 on this CPU", *notes]
     int8 = candidates["int8"]
     short = SpeedError(ratio, needed, int8_advice.why_slow(int8.manifest, int8.file))
-    if wish.precision == "auto":
+    if options.precision == "auto":
         return "fp32", [f"{short}; fp32 is kept", *notes]
-    if wish.min_speedup is not None:
+    if options.min_speedup is not None:
         raise short
     return "int8", [f"{short}; fp32 may serve better here", *notes]

@@ -81,11 +81,11 @@ def test_data_and_calibration_are_used(command: Run, trained: Path, faces_zip: P
     report = json.loads((tmp_path / "report.json").read_text())
     metrics = json.loads((trained / "metrics.json").read_text())
     assert report["faces"] == 60
-    assert report["torch"] == metrics["valid"]
-    assert report["files"]["int8"]["onnx"]["n"] == 60
+    assert report["pytorch"] == metrics["valid"]
+    assert report["files"]["int8"]["scores"]["n"] == 60
     assert report["files"]["int8"]["quantization"]["rounding"] == "compensated"
     assert report["int8_search"]["trials"][-1]["agreement"] >= 0.98
-    assert report["files"]["int8"]["timing"]["p50"] > 0
+    assert report["files"]["int8"]["timing"]["p50_ms"] > 0
     assert "60 faces of faces.zip" in done.stdout
     assert (tmp_path / "model.int8.onnx").stat().st_size == report["files"]["int8"]["bytes"]
 
@@ -111,7 +111,11 @@ def test_bad_models_leave_the_output_alone(command: Run, tmp_path: Path) -> None
     assert (tmp_path / "model.onnx").read_text() == "what stood here"
 
 
-def test_out_must_be_writable(command: Run, trained: Path, tmp_path: Path) -> None:
-    done = command("fer-export", trained / "model.pt", "--out", tmp_path / "no" / "model.onnx")
-    assert done.returncode == 1
-    assert "cannot write" in done.stderr
+def test_out_must_be_writable_before_anything_is_read(command: Run, tmp_path: Path) -> None:
+    """The checkpoint and the data are not even looked for."""
+    for name in ("no/model.onnx", "."):
+        arguments = ["--out", tmp_path / name, "--json", tmp_path / "no" / "report.json", "--data", "missing.zip"]
+        done = command("fer-export", "missing.pt", *arguments)
+        assert done.returncode == 1
+        assert "cannot write" in done.stderr
+        assert "missing" not in done.stderr

@@ -6,12 +6,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer_export.graph import export, fp16
-from fer_export.loading.adopt import Source
+from fer_export import gates
+from fer_export.graph import export, fp16, run
 from fer_export.quantization import calibration, qdq, weight_rounding
+from fer_export.source import Source
 from fer_export.validation import parity
 from fer_runtime.data.dataset import Faces
 from fer_runtime.model.manifest import Manifest
+from fer_runtime.model.normalization import normalized
 from fer_train.model import Architecture, FerNet, Stage, macs, parameters
 
 STAGES = st.lists(
@@ -38,19 +40,19 @@ def test_any_network_of_ours_is_exported_as_it_answers(shape: Architecture, seed
     expected = parity.reference(network, manifest, pixels)
 
     def file(model: onnx.ModelProto) -> bytes:
-        return export.finished(export.with_probabilities(export.with_pixels(model, manifest), manifest), manifest)
+        return export.serialized(export.assembled(model, manifest), manifest)
 
     for precision, model in (("fp16", fp16.with_half_weights(core)), ("fp32", core)):
         manifest = Manifest(**{**vars(manifest), "precision": precision})
         comparison = parity.prove(file(model), network, manifest, pixels, expected)
-        assert comparison.worst_relative <= parity.BOUNDS[precision]
+        assert comparison.max_relative_difference <= gates.MAX_DIFFERENCE[precision]
 
     faces = Faces(pixels, np.zeros(len(pixels), np.int64), tuple(map(str, range(len(pixels)))))
     core = export.core(Source(network, manifest, {}, ""))
     ranges = calibration.ranges(core, faces, manifest)["minmax"]
     errors = []
-    for inputs in (None, calibration.normalized(pixels, manifest)):
+    for inputs in (None, normalized(pixels, manifest.mean, manifest.std)):
         model = qdq.quantized(weight_rounding.rounded(core, inputs), ranges, manifest)
-        errors.append(float(np.square(parity.compare(file(model), expected, pixels).logits - expected).mean()))
+        errors.append(float(np.square(run.logits(file(model), pixels) - expected).mean()))
     nearest, compensated = errors
     assert compensated <= 1.5 * nearest + 1e-6

@@ -149,7 +149,7 @@ def test_probabilities_must_be_the_softmax(trained: Path, tmp_path: Path, monkey
 def test_fp16_is_half_the_size_and_proved(trained: Path, exported: dict[str, Path], tmp_path: Path) -> None:
     export(tmp_path / "model.fp16.onnx", trained / "model.pt", "--precision", "fp16", "--json", tmp_path / "r.json")
     report = json.loads((tmp_path / "r.json").read_text())["files"]["fp16"]
-    assert report["worst_relative_delta"] <= report["bound"] == 2e-2
+    assert report["max_relative_difference"] <= report["max_relative_difference_allowed"] == 2e-2
     assert (tmp_path / "model.fp16.onnx").stat().st_size < 0.6 * exported["fp32"].stat().st_size
     assert Classifier(tmp_path / "model.fp16.onnx").manifest.precision == "fp16"
 
@@ -176,11 +176,11 @@ def test_a_range_that_explodes_goes_back_to_fp32(trained: Path, judged_on: Path,
     assert found["sensitivity"][0]["site"] == "blocks.0.relu2"
     first, *_, last = found["trials"]
     assert first["agreement"] < 0.98 <= last["agreement"]
-    assert last["fp32"][0] == "blocks.0.relu2 (activation)"
+    assert last["in_fp32"][0] == "blocks.0.relu2 (activation)"
     assert 100 * last["drop"] <= 0.5
     manifest = parse(onnx.load(out).metadata_props[0].value, "the file")
-    assert manifest.quantization["fp32"] == last["fp32"]
-    assert plain["torch"]["accuracy"] - plain["files"]["int8"]["onnx"]["accuracy"] == pytest.approx(last["drop"])
+    assert manifest.quantization["fp32"] == last["in_fp32"]
+    assert plain["pytorch"]["accuracy"] - plain["files"]["int8"]["scores"]["accuracy"] == pytest.approx(last["drop"])
 
 
 def test_calibration_on_nothing_but_dark_noise(

@@ -9,7 +9,7 @@ MIXES = ("labels", "votes", "between", "uniform")  # of classes, see training.ca
 class Augmentation:
     """How far a training face is varied, uniformly within each bound; shares of the image side unless said."""
 
-    rotation: float = 15.0  # degrees: heads tilt, and the runtime does not straighten them
+    rotation: float = 15.0  # degrees: heads tilt, and the runtime turns a face upright only from 12 degrees on
     zoom: float = 0.18  # factor e**+-zoom: the detector's box breathes from frame to frame
     shift: float = 0.09  # about twice the detector's own spread on training faces (2.4 of 48 pixels)
     shear: float = 0.08

@@ -5,19 +5,18 @@ import math
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from fer_export.graph import naming
-from fer_export.loading.adopt import Source
+from fer_export.graph import edit, naming
+from fer_export.source import Source
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
 from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIES, Manifest
+from fer_runtime.model.normalization import Numbers
+from fer_runtime.model.onnx_writer import OPSET
 from fer_train.model import FerNet, folded
 
-OPSET = 18  # with IR 9: loads in onnxruntime 1.19 and later; opset 22 is slower or refused on year-old ones
-IR = 9
 NORMALIZED = naming.NORMALIZED
-Numbers = float | tuple[float, ...]
 
 
 def core(source: Source) -> onnx.ModelProto:
@@ -104,14 +103,14 @@ def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
         graph.node.remove(quantize)
         scale, zero = first.input[1], first.input[2]
         for name in (scale, zero):
-            graph.initializer.remove(next(i for i in graph.initializer if i.name == name))
+            edit.remove_constant(model, name)
         first.input[0] = INPUT
     else:
         scale, zero = "faces_scale", "faces_zero_point"
         first = helper.make_node("DequantizeLinear", [INPUT, scale, zero], [NORMALIZED], name="normalize")
-        graph.node.insert(0, first)
-    graph.initializer.append(numpy_helper.from_array(np.array(1 / std, np.float32), scale))
-    graph.initializer.append(numpy_helper.from_array(np.array(mean, np.uint8), zero))
+        edit.insert(graph, [first])
+    edit.add_constant(graph, scale, np.array(1 / std, np.float32))
+    edit.add_constant(graph, zero, np.array(mean, np.uint8))
     return model
 
 
@@ -119,22 +118,20 @@ def _with_arithmetic(model: onnx.ModelProto, mean: Numbers, std: Numbers) -> onn
     """Cast, Sub and Mul: a zero point is one whole number, and rounding the mean would break parity."""
     graph = model.graph
     for name, value in (("faces_mean", np.atleast_1d(mean)), ("faces_scale", 1 / np.atleast_1d(std))):
-        graph.initializer.append(numpy_helper.from_array(value.reshape(1, -1, 1, 1).astype(np.float32), name))
+        edit.add_constant(graph, name, value.reshape(1, -1, 1, 1).astype(np.float32))
     nodes = [
         helper.make_node("Cast", [INPUT], ["faces_float"], name="cast", to=TensorProto.FLOAT),
         helper.make_node("Sub", ["faces_float", "faces_mean"], ["faces_centred"], name="centre"),
         helper.make_node("Mul", ["faces_centred", "faces_scale"], [NORMALIZED], name="normalize"),
     ]
-    for index, node in enumerate(nodes):
-        graph.node.insert(index, node)
+    edit.insert(graph, nodes)
     return model
 
 
 def with_probabilities(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     """`model` with a second output: probabilities = softmax(logits / temperature)."""
     graph = model.graph
-    temperature = numpy_helper.from_array(np.array(manifest.temperature, np.float32), "temperature")
-    graph.initializer.append(temperature)
+    edit.add_constant(graph, "temperature", np.array(manifest.temperature, np.float32))
     graph.node.append(helper.make_node("Div", [LOGITS, "temperature"], ["tempered"], name="temper"))
     graph.node.append(helper.make_node("Softmax", ["tempered"], [PROBABILITIES], name="softmax", axis=1))
     shape: list[str | int | None] = ["batch", len(manifest.labels)]
@@ -142,17 +139,22 @@ def with_probabilities(model: onnx.ModelProto, manifest: Manifest) -> onnx.Model
     return model
 
 
-def finished(model: onnx.ModelProto, manifest: Manifest) -> bytes:
-    """The file's bytes: versions set, manifest inside, checked."""
-    done = onnx.ModelProto()
-    done.CopyFrom(model)
-    done.ir_version = IR
-    del done.opset_import[:]
-    done.opset_import.append(helper.make_opsetid("", OPSET))
+def assembled(network: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """A copy of `network` (a core, in float or in int8) with camera bytes in and probabilities out, checked.
+
+    Only the manifest is missing, which `serialized` adds.
+    """
+    done = with_probabilities(with_pixels(edit.copied(network), manifest), manifest)
+    edit.with_versions(done)
     done.producer_name, done.producer_version = "fer-edge", ""
     done.graph.name = "fer"
     del done.graph.value_info[:]
-    del done.metadata_props[:]
-    done.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(done, strict_mode=True), full_check=True)
-    return bytes(done.SerializeToString(deterministic=True))
+    return done
+
+
+def serialized(model: onnx.ModelProto, manifest: Manifest) -> bytes:
+    """The file's bytes: an `assembled` graph with this manifest."""
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    return bytes(model.SerializeToString(deterministic=True))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import onnx
 
+from fer_export.graph import edit
 from fer_runtime.model.manifest import INPUT, LOGITS, PROBABILITIES
 
 NORMALIZED = "normalized"
@@ -32,11 +33,7 @@ def name_tensors(graph: onnx.GraphProto) -> None:
     new |= {EXPORTED_INPUT: NORMALIZED, EXPORTED_OUTPUT: LOGITS}
     for node in graph.node:
         node.name = {EXPORTED_OUTPUT: LOGITS}.get(node.name, node.name)
-        node.input[:] = [new.get(name, name) for name in node.input]
-        node.output[:] = [new.get(name, name) for name in node.output]
-    for group in (graph.initializer, graph.value_info, graph.input, graph.output):
-        for value in group:
-            value.name = new.get(value.name, value.name)
+    edit.rename(graph, new)
 
 
 def strip(model: onnx.ModelProto) -> None:

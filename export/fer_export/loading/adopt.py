@@ -3,7 +3,6 @@
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from fer_export.loading.options import LoadOptions, labels
+from fer_export.source import Source
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 from fer_runtime.model.manifest import Manifest
 from fer_runtime.model.normalization import normalization
 from fer_runtime.model.preprocessing import CHANNELS
-from fer_train.checkpoint import Ranges
 from fer_train.model import parameters
 
 SIZE = 48
 TRIED = (1, 64)  # faces in a batch: what is proved later
 TRAINING = {"batch_norm": 5, "dropout": 2}  # torch's operators, and which argument says that they train
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is exported. network: in eval mode, normalized float32 [n, c, h, w] -> logits [n, classes]; ranges: of
-    activations, empty if unknown; digest: SHA-256 of the file; program: what torch exports, if not the network itself;
-    notes: what the user should be told.
-    """
-
-    network: nn.Module
-    manifest: Manifest
-    ranges: Ranges
-    digest: str
-    program: torch.export.ExportedProgram | None = None
-    notes: tuple[str, ...] = ()
 
 
 def from_weights(path: Path, weights: dict[str, Tensor], options: LoadOptions) -> Source:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fer_export.loading import adopt, pickle_models, pt2_scan
-from fer_export.loading.adopt import Source
 from fer_export.loading.options import LoadOptions
+from fer_export.source import Source
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
 from fer_train import checkpoint

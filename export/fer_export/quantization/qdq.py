@@ -9,6 +9,7 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from fer_export.graph import edit
 from fer_export.graph.export import NORMALIZED
 from fer_runtime.errors import FerError
 from fer_runtime.model.manifest import LOGITS, Manifest
@@ -32,7 +33,7 @@ def quantizable(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 def stored(model: onnx.ModelProto) -> list[str]:
     """The tensors that int8 inference stores or reads, and needs ranges of."""
-    constant = {tensor.name for tensor in model.graph.initializer} | {NORMALIZED, ""}
+    constant = {*edit.constants(model)} | {NORMALIZED, ""}
     tensors = [name for node in quantizable(model) for name in (*node.input, node.output[0])]
     return [name for name in dict.fromkeys(tensors) if name not in constant]
 
@@ -55,10 +56,8 @@ def quantized(
         raise FerError(f"no activation range is known for {missing[0]!r}: give --calibration DATA")
     data = {name: tuple(np.array(bound, np.float32) for bound in known[name]) for name in [*stored(model), NORMALIZED]}
     taken = [node.name for node in quantizable(model) if node.name not in set(excluded)]
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
     quantizer = QDQQuantizer(
-        copy,
+        edit.copied(model),
         per_channel=True,
         reduce_range=True,
         weight_qType=QuantType.QInt8,

@@ -4,13 +4,13 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from fer_export.graph import edit
 from fer_export.graph.export import NORMALIZED
-from fer_export.quantization.calibration import normalized
 from fer_runtime.model.manifest import INPUT, LOGITS, Manifest
+from fer_runtime.model.normalization import normalized
 from fer_runtime.model.session import open_session
 
 
@@ -22,12 +22,8 @@ def first_difference(file: bytes, network: nn.Module, manifest: Manifest, face: 
     model = onnx.load_from_string(file)
     made = [output for node in model.graph.node for output in node.output]
     names: list[str] = [name for name in made if name in (NORMALIZED, LOGITS) or name in modules]
-    present = {output.name for output in model.graph.output}
-    model.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in present
-    )
     wanted = _module_outputs(network, manifest, face, names)
-    tapped = open_session(bytes(model.SerializeToString()), optimized=False)
+    tapped = open_session(edit.tapped(model, names).SerializeToString(), optimized=False)
     for name, found in zip(names, tapped.run(names, {INPUT: face[None]}), strict=True):
         expected = wanted.get(name)
         if expected is None:
@@ -42,7 +38,7 @@ def _module_outputs(
     network: nn.Module, manifest: Manifest, face: NDArray[np.uint8], names: list[str]
 ) -> dict[str, NDArray[np.float32]]:
     """What PyTorch's modules of these names give for one face uint8 [c, h, w], and its normalized pixels."""
-    inputs = normalized(face[None], manifest)
+    inputs = normalized(face[None], manifest.mean, manifest.std)
     seen: dict[str, NDArray[np.float32]] = {NORMALIZED: inputs}
     modules = dict(network.named_modules())
     handles: list[RemovableHandle] = []

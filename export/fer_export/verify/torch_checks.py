@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_export import gates
 from fer_export.validation import parity
 from fer_export.verify.checks import Check, within
 from fer_runtime.errors import FerError
@@ -34,19 +35,19 @@ def _input(manifest: Manifest) -> str:
 def _of_logits(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.uint8] | None) -> Check:
     """How far the file's logits are from PyTorch's; in int8, how often both give the same answer."""
     name = f"PyTorch's logits, on {'generated' if pixels is None else len(pixels)} faces"
-    bound = parity.BOUNDS.get(classifier.manifest.precision)
+    bound = gates.MAX_DIFFERENCE.get(classifier.manifest.precision)
     manifest = source.manifest
     try:
         if (classifier.size, len(classifier.labels)) != (manifest.size, len(manifest.labels)):
             return Check(name, "another input or other labels", "the same", False)
-        faces = parity.generated_faces(manifest.size) if pixels is None else pixels
+        faces = parity.generated_faces(manifest.size, manifest.channels) if pixels is None else pixels
         expected = parity.reference(source.network, manifest, faces)
         found = batched(classifier.logits, faces)
     except FerError as error:
         return Check(name, str(error), "answers", False)
     if bound is not None:
-        return within(name, float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max()), bound)
-    same = float((found.argmax(1) == expected.argmax(1)).mean())
+        return within(name, float(gates.relative_difference(found, expected).max()), bound)
+    same = gates.agreement(found, expected)
     if pixels is None:  # no face looks so: the ranges of int8 are not made for them
         return Check(name, f"{same:.1%} same top-1", "judged with --data only", True)
-    return Check(name, f"{same:.2%} same top-1", f"at least {parity.AGREEMENT:.0%}", same >= parity.AGREEMENT)
+    return Check(name, f"{same:.2%} same top-1", f"at least {gates.MIN_AGREEMENT:.0%}", same >= gates.MIN_AGREEMENT)
