@@ -36,7 +36,7 @@ ROWS = {
         ["report", "verify"],
         ["cli"],
     ],
-    "fer_runtime": [["system"], ["model"], ["data", "faces"], ["sources"], ["outputs", "pipeline"], ["cli"]],
+    "fer_runtime": [["system"], ["model"], ["faces"], ["data"], ["sources"], ["outputs", "pipeline"], ["cli"]],
 }
 MAX_ENTRIES = 13  # modules and folders at a package's top, so that one look takes them all in
 COMMANDS = [
@@ -45,6 +45,7 @@ COMMANDS = [
     ["fer-train", "finish"],
     ["fer-train", "evaluate"],
     ["fer-train", "audit"],
+    ["fer-train", "crop"],
     ["fer-export"],
     ["fer-verify"],
     ["fer-run"],

@@ -1,6 +1,7 @@
 """fer-train crop: photos of one face become its crop; all others are listed with the reason."""
 
 import csv
+import json
 import zipfile
 from pathlib import Path
 
@@ -67,6 +68,28 @@ def test_crops_are_the_cameras_and_keep_their_place(command: Run, photos: Path, 
     assert np.array_equal(data.split("train").pixels[0], wanted)
     upright = data.split("test").pixels[0].astype(int)
     assert np.abs(upright - wanted).mean() < 12  # compressed sideways, so not to the byte
+
+
+def test_evaluate_scores_photos_as_the_camera_sees_them(
+    command: Run, trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    """The largest face of each photo counts, and a photo without one is wrong."""
+    report = tmp_path / "scores.json"
+    options = ["--photos", "--split", "all", "--json", report]
+    done = command("fer-train", "evaluate", trained / "model.pt", photos, *options)
+    assert done.returncode == 0, done.stderr
+    train = json.loads(report.read_text())["splits"]["train"]
+    assert [sum(row) for row in train["confusion"]] == [2, 0, 2]  # happy: a, crowd; sad: a, far
+    assert train["missed"] == [1, 0, 1]  # wall, torn
+    right = [train["confusion"][index][index] for index in (0, 2)]
+    wanted = {"accuracy": sum(right) / 6, "macro_recall": sum(right) / 6}
+    assert train["with_missed"] == {name: pytest.approx(value, abs=1e-4) for name, value in wanted.items()}
+    assert "no face found on 2 photos; with these as wrong: accuracy" in done.stdout
+    (tmp_path / "data/train/happy").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data/train/happy/wall.png"), np.full((300, 300, 3), 90, np.uint8))
+    none = command("fer-train", "evaluate", trained / "model.pt", tmp_path / "data", "--photos")
+    assert none.returncode == 1
+    assert "no face was found on any photo" in none.stderr
 
 
 def test_a_zip_gives_the_same_bytes_as_its_folder(command: Run, photos: Path, tmp_path: Path) -> None:

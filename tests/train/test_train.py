@@ -236,3 +236,23 @@ def test_temperature_finds_the_one_that_was_applied() -> None:
     labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
     assert temperature(logits * 3, labels) == pytest.approx(3, rel=0.05)
     assert temperature(logits * 3, logits.softmax(1) / 2) == pytest.approx(3, rel=0.05)  # votes of half the voters
+
+
+def test_runs_of_before_are_read_and_resumed(command: Run, trained: Path, faces_zip: Path, tmp_path: Path) -> None:
+    """The state that fer-train wrote when balance was yes or no, votes were one head, and its modules lay flat."""
+    state = torch.load(trained / "last.pt", weights_only=True)
+    recipe = state["job"]["recipe"]
+    del recipe["label_share"], recipe["balance"]
+    recipe["balanced"] = False
+    for row in state["history"]:
+        del row["valid_log_loss"]
+    torch.save(state, tmp_path / "last.pt")
+    assert outcome(tmp_path / "last.pt").job.recipe.balance == "none"
+    options = ["fit", faces_zip, "--model", "nano", "--epochs", 16, "--device", "cpu", "--out", tmp_path, "--resume"]
+    done = command("fer-train", *options)
+    assert done.returncode == 0, done.stderr
+    assert "resuming after epoch 16 of 16" in done.stderr
+    recipe["balanced"] = True
+    torch.save(state, tmp_path / "last.pt")
+    assert outcome(tmp_path / "last.pt").job.recipe.balance == "labels"
+    assert "its balance is labels, now none" in command("fer-train", *options).stderr

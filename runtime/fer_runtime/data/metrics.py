@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import sqrt
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ class Scores:
     def faces(self) -> dict[str, int]:
         """How many faces of each class the data has; classes that it lacks are left out."""
         return {label: sum(row) for label, row in zip(self.recall, self.confusion, strict=True) if sum(row)}
+
+    @property
+    def macro_recall(self) -> float:
+        """Mean recall of the classes that the data has: unlike accuracy, the same for any mix of classes."""
+        return fmean(self.recall[label] for label in self.faces)
 
     @property
     def worst(self) -> str:

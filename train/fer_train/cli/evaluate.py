@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     type=click.Choice(["valid", "test", "all"]),
     help="Which faces.  [default: valid where the data has it, else test, else all]",
 )
+@click.option("--photos", is_flag=True, help="DATA are photos: find the face in each and cut it out as fer-run does.")
 @click.option(
     "--votes",
     "votes_file",
@@ -37,14 +38,23 @@ if TYPE_CHECKING:
     help="Write a page with tables, diagrams and faces too; it holds pictures from DATA.",
 )
 def evaluate(
-    model: Path, data: Path, split: str | None, votes_file: Path | None, json_file: Path | None, html_file: Path | None
+    model: Path,
+    data: Path,
+    split: str | None,
+    photos: bool,
+    votes_file: Path | None,
+    json_file: Path | None,
+    html_file: Path | None,
 ) -> None:
     """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder, zip or csv of labelled images.
 
     Intervals in brackets hold 95 % of 10,000 draws of as many faces. ECE is the mean distance between the probability
     of an answer and how often such answers are right, before and after the temperature that the model carries.
     """
+    from dataclasses import replace
+
     from fer_runtime.data import scoring_set
+    from fer_runtime.data.photos import load as load_photos
     from fer_runtime.files import refuse_same
     from fer_train.data import ferplus
     from fer_train.evaluation import html_report, plots
@@ -53,10 +63,14 @@ def evaluate(
     refuse_same([json_file, html_file], [model, data, votes_file])
     loaded = Model(model)
     told = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
-    faces = scoring_set.load(data, loaded.manifest)
+    found_photos = load_photos(data, loaded.manifest) if photos else None
+    faces = found_photos.faces if found_photos else scoring_set.load(data, loaded.manifest)
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
     found = evaluate(loaded, faces, split, told)
+    if found_photos:
+        missed = found_photos.missed
+        found = replace(found, labelled=[replace(each, missed=missed.get(each.name)) for each in found.labelled])
     # Before a word is said: who reads only the first lines of it (`| head`) keeps the files.
     if json_file or html_file:
         facts = _facts(model, loaded.manifest, data, faces, votes_file)
@@ -80,7 +94,13 @@ def _say(section: "Section", temperature: float) -> None:
     for label, n in scores.faces.items():
         precision, recall = scores.precision[label], scores.recall[label]
         click.echo(f"  {label:10} precision {precision:7.2%}  recall {recall:7.2%}  faces {n}")
-    click.echo(f"  worst class: {scores.worst}")
+    click.echo(f"  macro recall {scores.macro_recall:.2%}, worst class: {scores.worst}")
+    if section.missed is not None:
+        accuracy_of_all, recall_of_all = section.with_missed
+        click.echo(
+            f"  no face found on {section.missed.sum()} photos; with these as wrong: "
+            f"accuracy {accuracy_of_all:.2%}, macro recall {recall_of_all:.2%}"
+        )
     click.echo(f"  ECE {section.ece[0]:.1%} at temperature 1, {section.ece[1]:.1%} at {temperature:g}")
     click.echo(f"  with the mean of each face and its mirror image instead: accuracy {section.flip_accuracy:.2%}")
     if section.left_out:

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.data import index
-from fer_runtime.data.decode import decode_bgr, read_picture
+from fer_runtime.data import index, photos
 from fer_runtime.errors import FerError
 from fer_runtime.faces.detection import Detector, RetinaFace
 from fer_runtime.files import write_text, written_whole
@@ -51,8 +50,8 @@ def left_out_file(out: Path) -> Path:
     return out.with_suffix(".left-out.csv")
 
 
-def crop_photos(photos: Path, out: Path, progress: Callable[[int, int], None]) -> Cropped:
-    """Write the zip `out` of faces cut from `photos`, a folder or zip, and `left_out_file(out)`.
+def crop_photos(source: Path, out: Path, progress: Callable[[int, int], None]) -> Cropped:
+    """Write the zip `out` of faces cut from `source`, a folder or zip, and `left_out_file(out)`.
 
     A face keeps its photo's folders and name, as a grey PNG of 48x48 pixels. A photo of several faces is left out: its
     label does not say whose it is. progress: called with the photos done and their number.
@@ -60,7 +59,7 @@ def crop_photos(photos: Path, out: Path, progress: Callable[[int, int], None]) -
     """
     left_out: list[LeftOut] = []
     detector = RetinaFace()
-    with index.images(photos) as images, written_whole(out) as temp_path:
+    with index.images(source) as images, written_whole(out) as temp_path:
         names = _png_names([path for path, _ in images])
         with zipfile.ZipFile(temp_path, "w") as archive:
             for done, (name, (path, read)) in enumerate(zip(names, images, strict=True)):
@@ -72,23 +71,22 @@ def crop_photos(photos: Path, out: Path, progress: Callable[[int, int], None]) -
                     archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), cv2.imencode(".png", face)[1].tobytes())
         if len(left_out) == len(images):
             why = ", ".join(f"{count} {reason}" for reason, count in Counter(each.reason for each in left_out).items())
-            raise FerError(f"none of the {len(images)} photos in {photos} has one usable face: {why}")
+            raise FerError(f"none of the {len(images)} photos in {source} has one usable face: {why}")
         _write_left_out(left_out, left_out_file(out))
     return Cropped(len(images) - len(left_out), left_out)
 
 
 def crop_photo(read: Callable[[], bytes], detector: Detector) -> NDArray[np.uint8] | tuple[str, int]:
     """The one face on a photo, uint8 [SIZE, SIZE], or the reason why there is none and how many were found."""
-    image = read_picture(read, decode_bgr)
-    if image is None:
+    photo, found = photos.find(read, detector)
+    if photo is None:
         return "cannot be decoded", 0
-    found = detector(image)
     if len(found) != 1:
         return ("several faces" if found else "no face"), len(found)
     face = found[0]
     if face.box[3] < MIN_HEIGHT_PX:
         return "too small", 1
-    grey: NDArray[np.uint8] = crop(image, face.box, FER2013, SIZE, angle=tilt(face.landmarks))[0]
+    grey: NDArray[np.uint8] = crop(photo, face.box, FER2013, SIZE, angle=tilt(face.landmarks))[0]
     return grey
 
 

@@ -64,7 +64,7 @@ class Section:
     faces: with the labels that count here; probabilities: float64 [n, classes], at the stored temperature; ranges: 95 %
     intervals of accuracy and macro-F1 (`bootstrap`); ece, reliability: at temperature 1 and at the stored one;
     flip_accuracy: of the mean of a face's probabilities and its mirror image's; left_out: faces without a label, by
-    reason.
+    reason; missed: photos of each class in which no face was found, int64 [classes], with --photos.
     """
 
     name: str
@@ -76,17 +76,38 @@ class Section:
     reliability: tuple[NDArray[np.float64], NDArray[np.float64]]
     flip_accuracy: float
     left_out: dict[str, int] = field(default_factory=dict)
+    missed: NDArray[np.int64] | None = None
+
+    @property
+    def with_missed(self) -> tuple[float, float]:
+        """Accuracy and macro recall when a photo in which no face was found counts as wrong."""
+        assert self.missed is not None
+        right, faces = (np.array(each) for each in (np.diag(self.scores.confusion), np.sum(self.scores.confusion, 1)))
+        faces = faces + self.missed
+        return float(right.sum() / faces.sum()), float((right[faces > 0] / faces[faces > 0]).mean())
 
     def plain(self) -> dict[str, Any]:
         """For JSON, rounded to 5 digits; docs/reference/contract.md says what each key means."""
-        return self.scores.plain() | {
-            "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
-            "worst": self.scores.worst,
-            "ece": np.round(self.ece, 5).tolist(),
-            "reliability": [np.round(bins, 5).tolist() for bins in self.reliability],
-            "flip_accuracy": round(self.flip_accuracy, 5),
-            "left_out": self.left_out,
-        }
+        return (
+            self.scores.plain()
+            | {
+                "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
+                "macro_recall": round(self.scores.macro_recall, 5),
+                "worst": self.scores.worst,
+                "ece": np.round(self.ece, 5).tolist(),
+                "reliability": [np.round(bins, 5).tolist() for bins in self.reliability],
+                "flip_accuracy": round(self.flip_accuracy, 5),
+                "left_out": self.left_out,
+            }
+            | (
+                {
+                    "missed": self.missed.tolist(),
+                    "with_missed": dict(zip(("accuracy", "macro_recall"), np.round(self.with_missed, 5), strict=True)),
+                }
+                if self.missed is not None
+                else {}
+            )
+        )
 
 
 @dataclass(frozen=True)
