@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA = 2
+SCHEMA = 3
 UNCERTAIN = "uncertain"
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
@@ -22,31 +22,35 @@ class Frame:
     index: int
     """From 0 in the source; frames that were passed over count."""
     at: float | None = None
-    """Seconds on the source's own clock, which does not depend on how fast a file is read; None for a picture."""
+    """Seconds on the source's own clock: a file's media time, a camera's monotonic clock; None for a picture."""
     name: str = ""
     """File name of a picture, empty for video."""
     captured: float = field(default_factory=time.monotonic)
     """When it was read, monotonic seconds."""
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     """When it was read, UTC, ISO 8601."""
+    media_time: float | None = None
+    """Seconds from the first frame of a video file, by its own timestamps; None for pictures, cameras and streams."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face.
-
-    track: the face's number, the same as long as it is followed; box: x, y, width, height in pixels of the frame;
-    score: the detector's, 0..1; label, probabilities: smoothed over time, the label "uncertain" while none is likely
-    enough, the probabilities in the model's order, summing to 1; raw_label, raw: of this frame alone.
-    """
+    """One face in one frame."""
 
     track: int
+    """The face's number, the same for as long as it is followed."""
     box: tuple[int, int, int, int]
+    """x, y, width, height in pixels of the frame."""
     score: float
+    """The detector's, 0..1."""
     label: str
+    """The expression, smoothed over time; "uncertain" while none is likely enough."""
     probabilities: dict[str, float]
+    """Smoothed over time, in the model's order, summing to 1."""
     raw_label: str
+    """The likeliest expression in this frame alone."""
     raw: dict[str, float]
+    """The probabilities in this frame alone."""
 
     @property
     def confidence(self) -> float:
@@ -56,20 +60,25 @@ class Face:
 
 @dataclass(frozen=True)
 class Result:
-    """One frame's answer.
-
-    frame: index from 0 in the source; time: when it was captured, UTC, ISO 8601; age_ms: from capture to answer;
-    name: file name of a picture, empty for video.
-    """
+    """What was found in one frame."""
 
     frame: int
+    """Index from 0 in the source."""
     time: str
+    """When the frame was captured, UTC, ISO 8601."""
     age_ms: float
+    """Milliseconds from capture to result."""
     faces: tuple[Face, ...]
+    """The longest followed first."""
     name: str = ""
+    """File name of a picture, empty for video."""
+    at: float | None = None
+    """The frame's seconds on the source's own clock; None for a picture."""
+    media_time: float | None = None
+    """Seconds from the first frame of a video file; None for pictures, cameras and streams."""
 
     def to_json(self) -> str:
-        """One line of JSON, schema 2, probabilities rounded to 4 digits."""
+        """One line of JSON, schema 3, probabilities rounded to 4 digits."""
         faces = [
             {
                 "track": face.track,
@@ -81,8 +90,12 @@ class Result:
             }
             for face in self.faces
         ]
-        plain = {"schema": SCHEMA, "frame": self.frame, "time": self.time, "age_ms": round(self.age_ms, 2)}
-        return json.dumps(plain | ({"name": self.name} if self.name else {}) | {"faces": faces})
+        plain: dict[str, object] = {"schema": SCHEMA, "frame": self.frame, "time": self.time}
+        if self.media_time is not None:
+            plain["media_time_s"] = round(self.media_time, 4)
+        if self.name:
+            plain["name"] = self.name
+        return json.dumps(plain | {"age_ms": round(self.age_ms, 2), "faces": faces})
 
 
 def _rounded(probabilities: dict[str, float]) -> dict[str, float]:

@@ -59,8 +59,8 @@ def test_the_astronaut_smiles(recorded: tuple[Path, list[dict[str, Any]]]) -> No
 def test_json_lines_keep_their_schema(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
     _, lines = recorded
     for line in lines:
-        assert set(line) == {"schema", "frame", "time", "age_ms", "faces"}
-        assert line["schema"] == 2
+        assert set(line) == {"schema", "frame", "time", "media_time_s", "age_ms", "faces"}
+        assert line["schema"] == 3
         assert line["age_ms"] > 0
         assert line["time"].endswith("+00:00")
         for face in line["faces"]:

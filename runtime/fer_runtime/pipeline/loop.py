@@ -78,7 +78,7 @@ class Loop:
         faces = tuple(self._face(state, frame.at) for state in seen)
         age_ms = (time.monotonic() - frame.captured) * 1e3
         self._profile.answered(age_ms)
-        return Result(frame.index, frame.time, age_ms, faces, frame.name)
+        return Result(frame.index, frame.time, age_ms, faces, frame.name, frame.at, frame.media_time)
 
     def _classify(self, frame: Frame, states: list[FaceState]) -> None:
         """Bring the faces' probabilities up to date: those whose crop changed are classified, as one batch."""

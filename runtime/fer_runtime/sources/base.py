@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from fer_runtime.sources.media_clock import MAX_LIKELY_FPS
 from fer_runtime.types import Frame
 
 ShouldDecode = Callable[[float], bool]  # takes a frame's time on the source's clock, seconds
@@ -34,4 +35,4 @@ class Source(Protocol):
 
 def nominal_fps(fps: float) -> float:
     """The frames per second that a source declares, 0 where it declares nothing likely."""
-    return fps if 0 < fps <= 1000 else 0.0
+    return fps if 0 < fps <= MAX_LIKELY_FPS else 0.0

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_runtime.data.decode import decode_bgr, read_picture
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
+from fer_runtime.sources.media_clock import JUMPING, MediaClock
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
-USUAL_FPS = 25.0  # of a video file that does not tell
-MOST_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
+MAX_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
+MEASURED_FRAMES = 30  # from which a video's frames per second are taken where it declares nothing likely
+MIN_SHOWN_S = 1.0  # of a video in real time one frame per second is given however late, where decoding is too slow
 
 
 class Pictures:
@@ -48,6 +51,7 @@ class Video:
     """A video file: every frame, as fast as they are asked for; or, in real time, the one that is due."""
 
     def __init__(self, path: Path, realtime: bool = False, profile: Profile | None = None) -> None:
+        """realtime: frames come at the file's own pace, and those that are late are passed over. Raises FerError."""
         self._profile = profile or Profile()
         self.live = realtime
         self.notes: list[str] = []
@@ -55,31 +59,31 @@ class Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise FerError(f"{path} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
-        self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS)) or _measured_fps(path)
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
         """The frames in order for which `should_decode`. Raises FerError when there is none."""
-        fps = self.fps or USUAL_FPS
-        index = last = left_out = 0
+        clock = MediaClock(self.fps, self._path.suffix.lower() in JUMPING)
+        index = left_out = 0
+        shown = 0.0  # media time of the last frame that was given
         started = time.monotonic()
         try:
-            while (broken := self._grabbed()) is not None:
+            while (broken := self._grab()) is not None:
                 index += broken
                 left_out += broken
-                early = index / fps - (time.monotonic() - started)
-                # One a second is given however late it is, where even decoding is slower than the file's pace.
-                late = self.live and early < -1 / fps and index - last < fps
-                if late or not should_decode(index / fps):
+                at = clock.time(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+                early = at - (time.monotonic() - started)
+                late = self.live and early < -clock.step and at - shown < MIN_SHOWN_S
+                if late or not should_decode(at):
                     index += 1
                     continue
-                with self._profile.stage("decode"):
-                    fine, image = self._capture.retrieve()
-                if not fine:
+                image = self._decode()
+                if image is None:
                     break
                 if self.live:
                     time.sleep(max(0.0, early))
-                yield Frame(image.astype(np.uint8, copy=False), index, index / fps)
-                last = index
+                yield Frame(image, index, at, media_time=at)
+                shown = at
                 index += 1
         finally:
             self._capture.release()
@@ -88,7 +92,25 @@ class Video:
         if left_out:
             self.notes.append(f"{left_out} frames cannot be decoded and were left out")
 
-    def _grabbed(self) -> int | None:
+    def _grab(self) -> int | None:
         """Take the next frame: how many before it are broken; None at the end."""
         with self._profile.stage("capture"):
-            return next((broken for broken in range(MOST_BROKEN) if self._capture.grab()), None)
+            return next((broken for broken in range(MAX_BROKEN) if self._capture.grab()), None)
+
+    def _decode(self) -> NDArray[np.uint8] | None:
+        with self._profile.stage("decode"):
+            fine, image = self._capture.retrieve()
+        return image.astype(np.uint8, copy=False) if fine else None
+
+
+def _measured_fps(path: Path) -> float:
+    """Frames per second of the first frames, by their timestamps; 0 where those tell nothing likely."""
+    capture = cv2.VideoCapture(str(path))
+    stamps = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(MEASURED_FRAMES) if capture.grab()]
+    capture.release()
+    steps = np.diff(stamps)
+    usual = np.median(steps) if len(steps) else 0.0
+    if usual <= 0:
+        return 0.0
+    # The mean of what is like the median: timestamps in whole milliseconds are 33, 33 and 34 apart.
+    return nominal_fps(1e3 / float(steps[np.abs(steps - usual) < usual / 2].mean()))
