@@ -1,5 +1,6 @@
 """What an export came to: plain data for JSON, and tables for the terminal."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fer_export import gates
@@ -34,7 +35,7 @@ def plain(exported: Exported, options: ExportOptions, compared_on: str, checkpoi
             "min_speedup": options.min_speedup,
         },
         "int8_search": _search(exported.candidates["int8"].search) if "int8" in exported.candidates else None,
-        "environment": host.describe() | {"threads": options.threads, "batch": 1} if exported.timings else None,
+        "environment": asdict(host.describe()) | {"threads": options.threads, "batch": 1} if exported.timings else None,
         "int8_peak_share": _rounded(speedup.peak_share(exported.timings, manifest.macs)),
         "notes": list(exported.notes),
     }

@@ -176,7 +176,7 @@ def write_video(path: Path, frames: int) -> None:
 
 def soak(frames: int, progress: Progress) -> dict[str, Any]:
     """The whole measurement: conditions, and a section a source, told as soon as it is there."""
-    report: dict[str, Any] = {"conditions": host.describe() | {"size": SIZE}}
+    report: dict[str, Any] = {"conditions": asdict(host.describe()) | {"size": SIZE}}
     half = frames // 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

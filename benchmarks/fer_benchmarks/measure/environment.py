@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_benchmarks.results import Environment
-from fer_runtime.system import host, thermal
+from fer_runtime.system import cpu, host, thermal
 
 BUSY = 0.3  # load before the run, of one core
 STOLEN = 0.01  # of the time, by other machines on the same host
 DRIFT = 0.05  # of the clock
-CPU = Path("sys/devices/system/cpu")
+CPU_FOLDER = Path("sys/devices/system/cpu")
 HOST_FACTS = (
     "cpu", "architecture", "cores", "int8_instructions", "system", "python", "onnxruntime", "numpy", "opencv"
 )  # fmt: skip
@@ -50,9 +50,9 @@ def describe(before: Moment, after: Moment, energy_source: str | None, root: Pat
     """Machine and versions, and how the run was disturbed between the two moments."""
     facts = host.describe()
     return Environment(
-        **{name: facts[name] for name in HOST_FACTS},
-        virtual="hypervisor" in _text(root / "proc/cpuinfo").split(),
-        governor=_text(root / CPU / "cpu0/cpufreq/scaling_governor") or None,
+        **{name: getattr(facts, name) for name in HOST_FACTS},
+        virtual="hypervisor" in cpu.instructions(root),
+        governor=_text(root / CPU_FOLDER / "cpu0/cpufreq/scaling_governor") or None,
         clock_mhz=(before.clock_mhz, after.clock_mhz),
         temperature_c=(before.temperature_c, after.temperature_c),
         throttled=_throttled(before, after),
@@ -97,15 +97,15 @@ def _throttled(before: Moment, after: Moment) -> bool | None:
 
 
 def _mhz(root: Path) -> float | None:
-    told = _number(root / CPU / "cpu0/cpufreq/scaling_cur_freq")
+    told = _number(root / CPU_FOLDER / "cpu0/cpufreq/scaling_cur_freq")
     if told is not None:
         return told / 1000
-    lines = [line for line in _text(root / "proc/cpuinfo").splitlines() if line.startswith("cpu MHz")]
-    return float(lines[0].split(":")[1]) if lines else None
+    mhz = cpu.info(root).get("cpu MHz")
+    return float(mhz) if mhz else None
 
 
 def _throttle_count(root: Path) -> int | None:
-    counts = [_number(file) for file in (root / CPU).glob("cpu*/thermal_throttle/core_throttle_count")]
+    counts = [_number(file) for file in (root / CPU_FOLDER).glob("cpu*/thermal_throttle/core_throttle_count")]
     told = [count for count in counts if count is not None]
     return int(sum(told)) if told else None
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def cli(videos: tuple[Path, ...], json_file: Path | None, seconds: float) -> Non
     refuse_same([json_file], videos)
     for video in videos:
         check(video)
-    conditions = host.describe() | {"cores_used": 1, "camera": "640x480 at 30", "seconds": seconds}
+    conditions = asdict(host.describe()) | {"cores_used": 1, "camera": "640x480 at 30", "seconds": seconds}
     cv2.setNumThreads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

@@ -155,7 +155,7 @@ def cli(
     if json_file:
         check_place(json_file)
     classifier = Classifier(model)
-    plain: dict[str, Any] = {"conditions": host.describe() | {"seed": seed}}
+    plain: dict[str, Any] = {"conditions": asdict(host.describe()) | {"seed": seed}}
     if data:
         labelled = scoring_set.load(data, classifier.manifest)
         split, faces = labelled.held_out()

@@ -8,10 +8,9 @@ import onnx
 import onnxruntime as ort
 
 from fer_runtime.model.manifest import Manifest
-from fer_runtime.system import host
+from fer_runtime.system import cpu
 
 SMALL_MACS = 5_000_000  # below, calls and conversions weigh as much as the work
-DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "asimddp", "i8mm"}
 # Our networks' executed instructions, fp32 over int8, counted under emulation of a Cortex-A72 and a Cortex-A76.
 RASPBERRY_PI = (
     "a Raspberry Pi 4 (no dot product) executes about 1.3 times fewer instructions for int8 than for fp32, a Pi 5 2.6 "
@@ -23,8 +22,8 @@ LIGHT = {"DequantizeLinear", "Cast", "Sub", "Mul", "Div", "Softmax", "Reshape", 
 def why_slow(manifest: Manifest, int8: bytes) -> list[str]:
     """What may keep the int8 file from being faster on this machine."""
     found = []
-    flags = host.describe()["int8_instructions"]
-    if not DOT_PRODUCTS & set(flags):
+    flags = cpu.int8_instructions()
+    if not set(cpu.DOT_PRODUCTS) & set(flags):
         found.append(f"this CPU has no 8-bit dot product (found of its kind: {', '.join(flags) or 'none'})")
     if manifest.macs < SMALL_MACS:
         found.append(f"the network is small ({manifest.macs / 1e6:.1f} MMAC): a call costs as much as its work")

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from fer_runtime.system import cpu
+
 # Of assets/fer-small.int8.onnx.
 DEFAULT_MODEL_SHA256 = "ec4af38d35b9a249bdfbc7ee3ab8c691dcc50f74fb89d443ce9fc9511f59b161"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -62,10 +64,9 @@ def packages(_: Path | None) -> Finding:
 
 def processor(_: Path | None) -> Finding:
     """Model and the instructions that int8 gains from."""
-    flags = _flags()
-    board = _board()
+    flags, board = cpu.instructions(), cpu.name()
     found = f"{board + ', ' if board else ''}{os.cpu_count()} cores"
-    dot = [flag for flag in ("asimddp", "i8mm", "avx_vnni", "avx512_vnni", "amx_int8") if flag in flags]
+    dot = [flag for flag in cpu.DOT_PRODUCTS if flag in flags]
     if not flags:
         return Finding("processor", "note", found, "its features cannot be read here")
     if platform.machine() in ("x86_64", "AMD64") and not {"sse4_1", "sse4_2", "ssse3", "popcnt"} <= flags:
@@ -246,27 +247,6 @@ def _system() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     except OSError:
         return platform.system()
-
-
-def _flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":")[1].split()}
-
-
-def _board() -> str:
-    """The board's or processor's name, empty where none is told."""
-    try:
-        return Path("/proc/device-tree/model").read_text().rstrip("\0\n ")
-    except OSError:
-        pass
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))), "")
 
 
 def main() -> None:

@@ -4,38 +4,54 @@ import os
 import platform
 import resource
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime as ort
 
-# What decides the speed of int8: without a dot product it needs three instructions for each such one.
-INT8_FLAGS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+from fer_runtime.system import cpu
 
 
-def describe() -> dict[str, Any]:
-    """Facts of this machine as plain data; what cannot be read is left out."""
-    info = _cpuinfo()
-    flags = set(info.get("flags", info.get("Features", "")).split())
-    facts: dict[str, Any] = {
-        "cpu": info.get("model name") or info.get("Model") or platform.processor() or platform.machine(),
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
-        "int8_instructions": [flag for flag in INT8_FLAGS if flag in flags],
-        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
-        "python": sys.version.split()[0],
-        "onnxruntime": ort.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-    }
-    if hasattr(os, "getloadavg"):
-        facts["load_before"] = round(os.getloadavg()[0], 2)
+@dataclass(frozen=True)
+class Host:
+    """A machine and the versions of what it runs."""
+
+    cpu: str
+    architecture: str
+    cores: int | None
+    int8_instructions: list[str]
+    """Instruction sets that int8 gains from."""
+    system: str
+    """Operating system and its version."""
+    python: str
+    onnxruntime: str
+    numpy: str
+    opencv: str
+    load: float | None
+    """Processes that wanted a core, over the last minute."""
+    governor: str | None
+    """Of the processor's clock."""
+
+
+def describe() -> Host:
+    """The machine that it runs on; what cannot be read is None."""
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if governor.exists():
-        facts["governor"] = governor.read_text().strip()
-    return facts
+    facts = cpu.info()
+    return Host(
+        cpu=facts.get("model name") or facts.get("Model") or platform.processor() or platform.machine(),
+        architecture=platform.machine(),
+        cores=os.cpu_count(),
+        int8_instructions=cpu.int8_instructions(),
+        system=f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
+        python=sys.version.split()[0],
+        onnxruntime=ort.__version__,
+        numpy=np.__version__,
+        opencv=cv2.__version__,
+        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        governor=governor.read_text().strip() if governor.exists() else None,
+    )
 
 
 def peak_bytes() -> int:
@@ -46,16 +62,3 @@ def peak_bytes() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS tells bytes, others kilobytes
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo, empty where there is none."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return {}
-    lines = path.read_text().splitlines()
-    pairs = [line.split(":", 1) for line in lines if ":" in line]
-    facts: dict[str, str] = {}
-    for key, value in pairs:
-        facts.setdefault(key.strip(), value.strip())
-    return facts
