@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 demo: $(INSTALLED)
 	mkdir -p demo
+	rm -f demo/annotated*.mkv demo/annotated*.png demo/faces.jsonl  # of the last time: fer-run writes over nothing
 	$(BIN)/fer-export models/fer-small.pt --out demo/fer-small.onnx
 	$(BIN)/fer-export models/fer-small.pt --precision int8 --out demo/fer-small.int8.onnx
 	$(BIN)/python -m fer_benchmarks.demo_clip demo/clip.mp4 --picture demo/frame.png

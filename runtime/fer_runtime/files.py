@@ -2,12 +2,16 @@
 
 import contextlib
 import hashlib
+import itertools
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fer_runtime.errors import FerError
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -31,6 +35,25 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise FerError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> Path:
+    """Make an empty file at `path` or, where something is already, at the next free name: NAME-2, NAME-3 and so on.
+
+    So nothing is written over, also when several programs ask at once. Raises FerError where no file can be made.
+    """
+    names = itertools.chain([path], (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2)))
+    for name in names:
+        try:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise FerError(f"cannot write {name}: {error.strerror}; choose another place") from error
+        if name != path:
+            log.warning("%s exists already: writing %s", path, name)
+        return name
+    raise AssertionError("count() does not end")
 
 
 def check_place(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What goes from stage to stage: frames, faces and results."""
 
 import json
+import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,11 @@ from numpy.typing import NDArray
 SCHEMA = 3
 UNCERTAIN = "uncertain"
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+
+
+def new_run_id() -> str:
+    """When a run began, UTC, and four random digits: `20261128T001500Z-3fa2`; sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ class Result:
     media_time: float | None = None
     """Seconds from the first frame of a video file; None for pictures, cameras and streams."""
 
+    run: str = ""
+    """Id of the run, in which frames and tracks are numbered from the start; see `new_run_id`."""
+
     def to_json(self) -> str:
         """One line of JSON, schema 3, probabilities rounded to 4 digits."""
         faces = [
@@ -90,7 +99,7 @@ class Result:
             }
             for face in self.faces
         ]
-        plain: dict[str, object] = {"schema": SCHEMA, "frame": self.frame, "time": self.time}
+        plain: dict[str, object] = {"schema": SCHEMA, "run": self.run, "frame": self.frame, "time": self.time}
         if self.media_time is not None:
             plain["media_time_s"] = round(self.media_time, 4)
         if self.name:

@@ -59,7 +59,7 @@ def test_the_astronaut_smiles(recorded: tuple[Path, list[dict[str, Any]]]) -> No
 def test_json_lines_keep_their_schema(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
     _, lines = recorded
     for line in lines:
-        assert set(line) == {"schema", "frame", "time", "media_time_s", "age_ms", "faces"}
+        assert set(line) == {"schema", "run", "frame", "time", "media_time_s", "age_ms", "faces"}
         assert line["schema"] == 3
         assert line["age_ms"] > 0
         assert line["time"].endswith("+00:00")

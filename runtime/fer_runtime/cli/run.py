@@ -47,12 +47,12 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 @options.model
 @click.option("--detector", type=FILE, metavar="FILE", help="A YuNet file, in place of the built-in detector.")
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
-@click.option("--jsonl", metavar="FILE|-", help="Write one JSON object a frame; - is standard output.")
+@click.option("--jsonl", metavar="FILE|-", help="Append one JSON object per frame; - is standard output.")
 @click.option(
     "--record",
     type=FILE,
     metavar="FILE",
-    help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg).",
+    help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg); never over a file.",
 )
 @click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable wherever pictures are shown.")
 @click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")

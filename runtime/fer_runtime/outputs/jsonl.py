@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import io
+import logging
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -13,18 +15,19 @@ from numpy.typing import NDArray
 from fer_runtime.errors import FerError
 from fer_runtime.types import Result
 
+log = logging.getLogger(__name__)
+
 
 class JsonLines:
-    """One JSON object a frame; whatever happens, what was written ends with a whole line.
+    """One JSON object per frame, appended to a file; whatever happens, what was written ends with a whole line.
 
-    The file is opened for the first line, so that a run without a frame leaves an older file alone.
+    The file is opened for the first line, and anew when it was moved or removed, as logrotate does.
     """
 
     def __init__(self, target: str) -> None:
         """target: a file's path, or - for standard output. Raises FerError where no file can be."""
         self._target = target
         self._file: io.FileIO | None = None
-        self._whole = 0  # bytes
         if target == "-" and sys.stdout is None:
             raise FerError("standard output is closed: give --jsonl FILE or --record FILE")
         if target != "-" and (Path(target).is_dir() or not Path(target).parent.is_dir()):
@@ -33,20 +36,16 @@ class JsonLines:
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:  # noqa: ARG002 - the protocol's signature
         """Write one line; False when the reader of a pipe went away. Raises FerError when the disk is full."""
         line = (result.to_json() + "\n").encode()
-        if self._file is None:
-            self._file = self._open()
-            self._whole = os.fstat(self._file.fileno()).st_size  # standard output may be appended to a log
-        file = self._file
+        file = self._current_file()
         try:
-            if file.write(line) < len(line):
+            written = file.write(line)
+            if written < len(line):
+                _take_back(file, written)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except BrokenPipeError:
             return False
         except OSError as error:
-            with contextlib.suppress(OSError):  # a pipe or a device has nothing to take back
-                file.truncate(self._whole)
             raise FerError(f"--jsonl {self._target} stopped at frame {result.frame}: {error.strerror}") from error
-        self._whole += len(line)
         return True
 
     def close(self) -> None:
@@ -54,13 +53,52 @@ class JsonLines:
         if self._file is not None:
             self._file.close()
 
+    def _current_file(self) -> io.FileIO:
+        """The file to append to. Raises FerError where it cannot be opened."""
+        if self._file is not None and self._target != "-" and _is_elsewhere(self._file, self._target):
+            log.warning("%s was moved or removed: further lines go to a new file of this name", self._target)
+            self._file.close()
+            self._file = None
+        if self._file is None:
+            self._file = self._open()
+        return self._file
+
     def _open(self) -> io.FileIO:
         # Unbuffered: a line is out when it is written, and nothing is left to be flushed at a bad moment.
         try:
             if self._target == "-":
                 return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
-            return io.FileIO(self._target, "w")
+            file = io.FileIO(self._target, "a")
         except OSError as error:
             raise FerError(
                 f"cannot write {self._target}: {error.strerror}; choose another place for --jsonl"
             ) from error
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            log.info("%s has lines of earlier runs: appending", self._target)
+            _end_last_line(file, self._target)
+        return file
+
+
+def _is_elsewhere(file: io.FileIO, path: str) -> bool:
+    """Whether `path` no longer leads to this open file."""
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return True
+
+
+def _end_last_line(file: io.FileIO, path: str) -> None:
+    """End a line that a power cut left without an end, so that the next one is not lost with it."""
+    with contextlib.suppress(OSError), open(path, "rb") as written:
+        written.seek(-1, os.SEEK_END)
+        if written.read(1) != b"\n":
+            file.write(b"\n")
+
+
+def _take_back(file: io.FileIO, count: int) -> None:
+    """Remove the last `count` bytes, a part of a line, unless another run has written behind them."""
+    with contextlib.suppress(OSError):  # a pipe or a device has nothing to take back
+        end = file.tell()
+        if os.fstat(file.fileno()).st_size == end:
+            file.truncate(end - count)

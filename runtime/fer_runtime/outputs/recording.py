@@ -1,4 +1,4 @@
-"""Annotated recordings: a video, or the last frame as a picture."""
+"""Annotated recordings: a video, or the last frame as a picture; never over a file that is there already."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
-from fer_runtime.files import written_whole
+from fer_runtime.files import reserve, written_whole
 from fer_runtime.outputs.base import Output
 from fer_runtime.outputs.overlay import draw
 from fer_runtime.types import Result
@@ -53,8 +53,13 @@ class Snapshot:
         fine, data = cv2.imencode(self._path.suffix, draw(*self._last))
         if not fine:
             raise FerError(f"cannot encode the picture {self._path}")
-        with written_whole(self._path) as beside:
-            beside.write_bytes(data.tobytes())
+        path = reserve(self._path)
+        try:
+            with written_whole(path) as beside:
+                beside.write_bytes(data.tobytes())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 class Recorder:
@@ -102,13 +107,19 @@ class Recorder:
         height, width = (max(SMALLEST, side + side % 2) for side in picture.shape[:2])
         self._size = (width, height)
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+        self._path = reserve(self._path)
         writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
         if not writer.isOpened():
+            self._path.unlink(missing_ok=True)
             raise FerError(f"cannot write the video {self._path}: is the place writable, and the disk not full?")
         return writer
 
     def _check_room(self) -> None:
-        free, kept = shutil.disk_usage(self._path.parent).free, ROOM + INDEX_ENTRY * self._written
+        kept = ROOM + INDEX_ENTRY * self._written
+        try:
+            free = shutil.disk_usage(self._path.parent).free
+        except OSError as error:
+            raise self._broken(f"its folder is gone ({error.strerror})") from error
         if free < kept:
             raise self._broken(
                 f"the disk has {free / 2**20:.1f} MiB left, and the last {kept / 2**20:.0f} are kept free to finish it "

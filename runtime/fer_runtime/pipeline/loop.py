@@ -16,7 +16,7 @@ from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline.pacing import Pace
 from fer_runtime.sources.base import OnIdle, Source, always
 from fer_runtime.system.profiler import Profile
-from fer_runtime.types import UNCERTAIN, Face, Frame, Result
+from fer_runtime.types import UNCERTAIN, Face, Frame, Result, new_run_id
 
 UNCHANGED = 3.0  # mean difference of two crops' pixels, 0..255, under which a face is not classified again
 MAX_AGE_S = 1.0  # of a face's probabilities, after which it is in any case
@@ -54,6 +54,7 @@ class Loop:
         self._pace = pace or Pace(max_fps, live=source.live)
         self._blur = blur
         self._on_idle = on_idle
+        self._run = new_run_id()
 
     def __iter__(self) -> Iterator[tuple[Frame, Result]]:
         """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame."""
@@ -78,7 +79,7 @@ class Loop:
         faces = tuple(self._face(state, frame.at) for state in seen)
         age_ms = (time.monotonic() - frame.captured) * 1e3
         self._profile.answered(age_ms)
-        return Result(frame.index, frame.time, age_ms, faces, frame.name, frame.at, frame.media_time)
+        return Result(frame.index, frame.time, age_ms, faces, frame.name, frame.at, frame.media_time, self._run)
 
     def _classify(self, frame: Frame, states: list[FaceState]) -> None:
         """Bring the faces' probabilities up to date: those whose crop changed are classified, as one batch."""
