@@ -17,8 +17,6 @@ import pytest
 from conftest import ROOT, Run, start
 from fer_benchmarks.demo_clip import FRAMES, placements, render
 from fer_runtime.faces.detection import RetinaFace
-from fer_runtime.outputs.recording import open_recording
-from fer_runtime.types import Result
 
 Box = tuple[float, float, float, float]
 
@@ -258,15 +256,6 @@ def test_each_run_says_what_its_answers_are(command: Run, clip: Path) -> None:
     done = command("fer-run", "--source", clip, "--headless", "--max-frames", 1)
     assert "apparent expressions, which are not feelings" in done.stderr
     assert (ROOT / "docs" / "privacy.md").exists()
-
-
-def test_a_recording_fills_frames_that_were_passed_over(tmp_path: Path) -> None:
-    recorder = open_recording(tmp_path / "out.mkv", 10)
-    for index in (5, 6, 9):  # the first frame need not be number 0
-        recorder.write(render(index), Result(index, "", 1.0, ()))
-    recorder.close()
-    capture = cv2.VideoCapture(str(tmp_path / "out.mkv"))
-    assert [capture.read()[0] for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_torch_is_not_needed_and_nothing_is_left_behind(clip: Path, tmp_path: Path) -> None:

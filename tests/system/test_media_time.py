@@ -73,6 +73,15 @@ def test_a_browsers_webm_is_answered_as_the_clip_that_it_was_made_of(command: Ru
     assert seconds == pytest.approx(FRAMES / FPS, rel=0.03)
 
 
+def test_a_recording_of_a_variable_rate_lasts_as_long_as_its_source(command: Run, clip: Path, tmp_path: Path) -> None:
+    video = variable_rate(clip, tmp_path / "variable.mp4", "-c:v", "libx264")
+    done = command("fer-run", "--source", video, "--headless", "--record", tmp_path / "out.mkv")
+    assert done.returncode == 0, done.stderr
+    recorded = cv2.VideoCapture(str(tmp_path / "out.mkv"))
+    seconds = recorded.get(cv2.CAP_PROP_FRAME_COUNT) / recorded.get(cv2.CAP_PROP_FPS)
+    assert seconds == pytest.approx(KEPT_TIMES[-1], abs=0.25)
+
+
 def test_max_fps_and_realtime_follow_the_files_own_time(command: Run, clip: Path, tmp_path: Path) -> None:
     video = variable_rate(clip, tmp_path / "variable.webm", "-c:v", "libvpx", "-deadline", "realtime")
     done = command("fer-run", "--source", video, "--headless", "--max-fps", 5)

@@ -20,6 +20,7 @@ SMALLEST = 64  # pixels of a video's side; encoders refuse less
 # OpenCV's writer says nothing of a full disk, so room is kept for what it still holds back: a buffer, and the index.
 ROOM = 16 * 2**20  # bytes
 INDEX_ENTRY = 32  # bytes a frame; .mkv needs 21, .avi 16, .mp4 5
+MAX_GAP_S = 60.0  # without a frame, after which a camera was away: that is left out of a recording, not filled
 STALLED = 30_000  # frames that cannot all fit into the writer's buffer of 256 KiB, black ones as .mp4 included
 
 
@@ -65,7 +66,8 @@ class Snapshot:
 class Recorder:
     """Annotated video of the first frame's size, made even; frames of other sizes are fitted into it.
 
-    Frames that were passed over are filled with the one that follows, so that a recording plays at the source's pace.
+    It plays as the source did: each picture stands until the time of the next one, by the source's own clock, however
+    many frames that takes. Pictures without a time have one frame each.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -73,7 +75,8 @@ class Recorder:
         self._path, self._fps = path, fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._next = 0  # index of the frame that is due
+        self._held: NDArray[np.uint8] | None = None  # the last picture, which is written when the next one is known
+        self._start = self._last = 0.0  # time of the first frame and of the last one, seconds on the source's clock
         self._written = 0  # frames
         self._grown = (0, 0)  # the file's bytes when they last changed, and the frames written then
 
@@ -83,25 +86,41 @@ class Recorder:
         picture = draw(image, result)
         if self._writer is None:
             self._writer = self._opened(picture)
-            self._next = result.frame
-        self._check_growth()
-        fitted = _fitted(picture, self._size)
-        for _ in range(self._next, result.frame + 1):
-            self._writer.write(fitted)
-            self._written += 1
-        self._next = result.frame + 1
+            self._start = self._last = result.at or 0.0
+        else:
+            self._write_held(self._frames_until(result))
+        self._held = _fitted(picture, self._size)
         return True
 
     def close(self) -> None:
         """Write the file's index. Raises FerError when the file turns out not to hold the frames it was given."""
         if self._writer is None:
             return
+        self._write_held(1, checked=False)
         self._writer.release()
         self._writer = None
         self._bytes()
         held = max(0, round(cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)))
         if held < 0.99 * self._written:  # the index tells 0 or nonsense where the writer was cut off
             raise self._broken("the system took no more of it, and its index is missing; is there a limit on its size?")
+
+    def _frames_until(self, result: Result) -> int:
+        """How many frames the held picture stands for, up to this result."""
+        if result.at is None:
+            return 1
+        if result.media_time is None and result.at - self._last > MAX_GAP_S:
+            self._start += result.at - self._last - 1 / self._fps
+        self._last = result.at
+        return round((result.at - self._start) * self._fps) - self._written
+
+    def _write_held(self, count: int, checked: bool = True) -> None:
+        for _ in range(count):
+            if checked:
+                self._check_room()
+                self._check_growth()
+            if self._writer is not None and self._held is not None:
+                self._writer.write(self._held)
+                self._written += 1
 
     def _opened(self, picture: NDArray[np.uint8]) -> cv2.VideoWriter:
         height, width = (max(SMALLEST, side + side % 2) for side in picture.shape[:2])
@@ -141,6 +160,7 @@ class Recorder:
             raise self._broken("the file was removed while it was written") from error
 
     def _broken(self, why: str) -> FerError:
+        self._held = None
         return FerError(f"--record {self._path} ends after {self._written} frames: {why}")
 
 
