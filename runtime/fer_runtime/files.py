@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it takes that name, on any exception `path` stays as it was.
 
-    Raises FerError when the folder does not exist or cannot be written.
+    mode: permissions of the file, less the umask. Raises FerError when the folder does not exist or cannot be written.
     """
     path = path.resolve()  # a link stays one, and its target is written
     handle, name = _beside(path)
@@ -29,7 +29,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         # mkstemp makes files private; ours get the permissions any new file would have.
         umask = os.umask(0)
         os.umask(umask)
-        beside.chmod(0o666 & ~umask)
+        beside.chmod(mode & ~umask)
         os.replace(beside, path)
     except OSError as error:
         raise FerError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error

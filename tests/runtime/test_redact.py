@@ -10,6 +10,7 @@ from fer_runtime.redact import redact_text, redact_url
     [
         ("rtsp://admin:S3cret-pw@10.0.0.7:554/stream1", "rtsp://admin:***@10.0.0.7:554/stream1"),
         ("RTSP://admin:a@b:c/d#e?f@cam/s", "RTSP://admin:***@cam/s"),  # as typed, nothing escaped
+        ("rtsp://admin:a b@cam/s", "rtsp://admin:***@cam/s"),
         ("rtsp://:only@cam", "rtsp://:***@cam"),
         ("mqtts://user:@broker", "mqtts://user:***@broker"),
         ("rtsp://[fe80::1]:554/s", "rtsp://[fe80::1]:554/s"),

@@ -1,5 +1,6 @@
 """fer-service: the unit it writes, as systemd's own tools see it, and fer-run's side of sd_notify."""
 
+import json
 import re
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from conftest import BIN, Run, start
@@ -17,6 +19,12 @@ ANALYZE = shutil.which("systemd-analyze")
 
 
 PROGRAM = BIN / "fer-run"
+
+
+def unit(*arguments: str) -> str:
+    """The unit for these words after --, without an environment file."""
+    return service.unit_text(PROGRAM, service.parse_run_options(arguments), {})
+
 
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze")
 
@@ -30,7 +38,7 @@ def test_systemd_takes_the_unit_and_finds_it_locked_up(tmp_path: Path, arguments
     """The exposure is 0 to 10; services are 9 and more by default."""
     assert ANALYZE
     file = tmp_path / service.NAME
-    file.write_text(service.unit_text(PROGRAM, arguments))
+    file.write_text(unit(*arguments))
     verified = subprocess.run([ANALYZE, "verify", str(file)], capture_output=True, text=True, check=False)
     assert verified.returncode == 0, verified.stderr
     assert service.NAME not in verified.stderr
@@ -42,22 +50,114 @@ def test_systemd_takes_the_unit_and_finds_it_locked_up(tmp_path: Path, arguments
     assert float(level[1]) <= most
 
 
-def test_the_network_is_given_as_far_as_it_is_asked_for() -> None:
-    assert "PrivateNetwork=yes" in service.unit_text(PROGRAM, ("--source", "0", "--jsonl", "faces.jsonl"))
-    for here in (("--web", "8080"), ("--web=127.0.0.1:80",), ("--web", "[::1]:80")):
-        assert "IPAddressDeny=any\nIPAddressAllow=localhost" in service.unit_text(PROGRAM, here)
-    for there in (("--web", "0.0.0.0:80"), ("--web=pi:80",), ("--mqtt", "mqtt://b"), ("--source", "rtsp://c/s")):
-        text = service.unit_text(PROGRAM, there)
-        assert "PrivateNetwork" not in text
-        assert "IPAddressDeny" not in text
+@pytest.mark.parametrize(
+    ("arguments", "network"),
+    [
+        (("--source", "0", "--jsonl", "faces.jsonl"), service.NOWHERE),
+        (("--source=0", "--profile=p.json"), service.NOWHERE),
+        (("--source", "/srv/a--web.mp4"), service.NOWHERE),
+        (("--web", "8080"), service.HERE_ONLY),
+        (("--web=127.0.0.1:80",), service.HERE_ONLY),
+        (("--web", "[::1]:80"), service.HERE_ONLY),
+        (("--mqtt", "mqtt://localhost"), service.HERE_ONLY),
+        (("--web", "0.0.0.0:80"), service.ANYWHERE),
+        (("--web=pi:80",), service.ANYWHERE),
+        (("--mqtt=mqtt://b",), service.ANYWHERE),
+        (("--source", "rtsp://c/s", "--web", "8080"), service.ANYWHERE),
+        (("--source", "rtsp://localhost:p/w@c/s"), service.ANYWHERE),
+    ],
+)
+def test_the_network_is_given_as_far_as_it_is_asked_for(arguments: tuple[str, ...], network: str) -> None:
+    assert network in unit(*arguments)
+    assert all(other not in unit(*arguments) for other in (service.NOWHERE, service.HERE_ONLY) if other != network)
+
+
+def test_a_source_of_the_environment_file_gets_the_network_too() -> None:
+    asked = service.parse_run_options(("--jsonl", "faces.jsonl"))
+    assert service.ANYWHERE in service.unit_text(PROGRAM, asked, {"FER_SOURCE": "rtsp://a:b@c/s"})
+    asked = service.parse_run_options(("--source", "0"))  # the command line goes first
+    assert service.NOWHERE in service.unit_text(PROGRAM, asked, {"FER_SOURCE": "rtsp://a:b@c/s"})
+
+
+def exec_start(text: str) -> str:
+    (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    return line.removeprefix(f"ExecStart={PROGRAM} ")
 
 
 def test_words_survive_systemds_own_quoting() -> None:
-    text = service.unit_text(PROGRAM, ("--source", 'my "best" $HOME/100%.mp4', "--headless"))
-    (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
-    assert line == f'ExecStart={PROGRAM} --headless --source "my \\"best\\" $$HOME/100%%.mp4"'
+    line = exec_start(unit("--source", 'my://"best" $HOME/100%.mp4', "--headless"))
+    assert line == '--headless --source "my://\\"best\\" $$HOME/100%%.mp4"'
     with pytest.raises(FerError, match="control character"):
-        service.unit_text(PROGRAM, ("--source", "a\nExecStartPost=/bin/sh"))
+        unit("--source", "x://a\nExecStartPost=/bin/sh")
+
+
+def test_every_spelling_of_an_option_is_the_same() -> None:
+    words = "--headless --source 1 --size 1280x720 --fps 29.97 --jsonl faces.jsonl --web 0.0.0.0:80 --verbose"
+    for spelling in (
+        "-v --web=0.0.0.0:80 --jsonl=faces.jsonl --source=1 --fps=29.97 --size=1280X720",
+        "--web 0.0.0.0:80 -v --headless --jsonl faces.jsonl --source 0 --source 1 --fps 29.97 --size 1280x720",
+    ):
+        line = exec_start(unit(*spelling.split()))
+        assert set(line.split()) == set(words.split())
+        assert line.index("--source 1") > 0
+
+
+@pytest.mark.parametrize("arguments", [["--wbe", "8080"], ["--max-fps", "many"], ["camera"], ["--web"]])
+def test_what_fer_run_would_refuse_is_refused(command: Run, arguments: list[str]) -> None:
+    """A service of it would start and fail every ten seconds."""
+    done = command("fer-service", "install", "--print", "--", *arguments)
+    assert done.returncode in ((1, 2) if str(BIN).startswith(service.HOMES) else (2,))
+    with pytest.raises(click.UsageError):
+        service.parse_run_options(tuple(arguments))
+
+
+def test_a_password_is_in_the_environment_file_and_not_in_the_unit(tmp_path: Path) -> None:
+    source, broker = """rtsp://admin:p%w"$x'`\\ d@10.0.0.7/s?a=1&b""", "mqtts://me:S3cret@broker/t"
+    asked = service.parse_run_options(("--source", source, "--mqtt", broker, "--jsonl", "f.jsonl"))
+    assert asked.environment == {"FER_SOURCE": source, "FER_MQTT": broker}
+    text = service.unit_text(PROGRAM, asked, {})
+    assert exec_start(text) == "--headless --jsonl f.jsonl"
+    assert service.ANYWHERE in text
+    file = tmp_path / "fer-run.env"
+    file.write_text("# mine\nFER_WEB_TOKEN=0123456789abcdef\nFER_SOURCE=old\n")
+    service._set_environment(file, asked.environment)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text().startswith("# mine\nFER_WEB_TOKEN=0123456789abcdef\n")
+    assert service._read_environment(file) == {"FER_WEB_TOKEN": "0123456789abcdef"} | asked.environment
+    by_a_query = service.parse_run_options(("--source", "http://cam/v?usr=a&pwd=b"))
+    assert by_a_query.environment == {"FER_SOURCE": "http://cam/v?usr=a&pwd=b"}
+    assert service.parse_run_options(("--source", "rtsp://admin@cam/s")).environment == {}
+
+
+def test_fer_run_reads_the_source_from_the_environment(command: Run, clip: Path) -> None:
+    done = command("fer-run", "--headless", "--max-frames", 1, FER_SOURCE=str(clip))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frame"] == 0
+    done = command("fer-run", "--headless", FER_SOURCE="rtsp://admin:S3cret-pw@127.0.0.1:9/stream1")
+    assert done.returncode == 1
+    assert "rtsp://admin:***@127.0.0.1:9/stream1" in done.stderr
+    assert "S3cret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--jsonl", "/srv/faces.jsonl"), "the service may write in /var/lib/fer-run alone"),
+        (("--record", "../faces.mkv"), "the service may write in /var/lib/fer-run alone"),
+        (("--model", "/home/pi/small.onnx"), "the service sees no homes"),
+        (("--source", "/tmp/people.mp4"), "the service sees no homes"),
+    ],
+)
+def test_paths_that_the_service_cannot_reach(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(FerError, match=message):
+        service.parse_run_options(arguments)
+
+
+def test_paths_that_it_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/usr")
+    arguments = ("--model", "share/small.onnx", "--jsonl", "-", "--record", "/var/lib/fer-run/a.mkv", "--profile", "p")
+    words = service.parse_run_options(arguments).words
+    assert set(words) == {*arguments} - {"share/small.onnx"} | {"/usr/share/small.onnx"}
 
 
 def test_the_unit_can_be_printed(command: Run) -> None:
@@ -68,7 +168,7 @@ def test_the_unit_can_be_printed(command: Run) -> None:
         assert "in a folder that the service may not see: install into one such as /opt" in done.stderr
     else:
         assert done.returncode == 0, done.stderr
-        assert done.stdout == service.unit_text(PROGRAM, ("--source", "0"))
+        assert done.stdout == unit("--source", "0")
 
 
 def test_a_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,16 +185,6 @@ def test_status_and_remove_without_a_service(command: Run) -> None:
     assert done.returncode == 1
     assert "the service is not installed" in done.stderr
     assert command("fer-service", "status").returncode in (1, 3)
-
-
-def test_the_token_is_kept_and_private(tmp_path: Path) -> None:
-    file = tmp_path / "fer-run.env"
-    assert service._make_token(file)
-    assert file.stat().st_mode & 0o777 == 0o600
-    text = file.read_text()
-    assert re.fullmatch(r"FER_WEB_TOKEN=\S{20,}\n", text)
-    assert not service._make_token(file)
-    assert file.read_text() == text
 
 
 @pytest.mark.parametrize("abstract", [False, True])

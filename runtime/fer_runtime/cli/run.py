@@ -39,6 +39,8 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     "--source",
     default="0",
     show_default=True,
+    envvar="FER_SOURCE",
+    show_envvar=True,
     metavar="0|FILE|URL|FOLDER",
     help="Camera number, `picamera`, video or picture, rtsp/http address, or folder of pictures.",
 )
@@ -57,7 +59,11 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 @click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable wherever pictures are shown.")
 @click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")
 @click.option(
-    "--mqtt", metavar="URL", help="Send results to a broker: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]."
+    "--mqtt",
+    envvar="FER_MQTT",
+    show_envvar=True,
+    metavar="URL",
+    help="Send results to a broker: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC].",
 )
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option(

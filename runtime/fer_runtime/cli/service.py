@@ -2,29 +2,50 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
+from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
 from fer_runtime.errors import FerError, GateError
+from fer_runtime.redact import redact_url
 
 NAME = "fer-run.service"
 UNIT = Path("/etc/systemd/system") / NAME
-SECRETS = Path("/etc/fer-run.env")
+ENVIRONMENT = Path("/etc/fer-run.env")
+STATE = Path("/var/lib/fer-run")  # the service's current folder, and the only one it may write in
 HOMES = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - the service sees none of them
+TOKEN = "FER_WEB_TOKEN"  # noqa: S105 - the variable's name
+LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
 HERE_ONLY = "IPAddressDeny=any\nIPAddressAllow=localhost\nRestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6"
 ANYWHERE = "RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6"
 NOWHERE = "PrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX AF_NETLINK"
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """The options that fer-run's own parser finds in a command line."""
+
+    values: dict[str, Any]
+    """By parameter name, those that were given."""
+    words: tuple[str, ...]
+    """The same as one spelling of the command line, without --headless and without what goes to the environment."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables to set in place of options whose URL holds a password."""
+
+
 @click.group(epilog="Example: fer-service install -- --source 0 --web 0.0.0.0:8080")
-@click.version_option(package_name="fer-edge")
+@options.version
 def cli() -> None:
     """Run fer-run from boot on, as a systemd service: install, remove, status. Needs sudo, but for status."""
 
@@ -38,25 +59,35 @@ def cli() -> None:
 def install(printed: bool, arguments: tuple[str, ...]) -> None:
     """Install and start the service; what follows -- goes to fer-run, --headless is added.
 
-    It restarts when it fails or gives no answer for a minute. It may open cameras, write in its current folder,
-    /var/lib/fer-run, and use the network only as far as --web, --mqtt or a --source with :// ask. FER_WEB_TOKEN and
-    FER_MQTT_PASSWORD are read from /etc/fer-run.env, where a token is put if there is no such file.
+    It restarts when it fails or gives no result for a minute. It may open cameras, write in its current folder,
+    /var/lib/fer-run, and use the network only as far as --web, --mqtt or a --source with :// ask. Passwords do not
+    stand in the unit: a --source or --mqtt that holds one goes to /etc/fer-run.env, which root alone may read, as
+    FER_SOURCE or FER_MQTT; so does the page's token, FER_WEB_TOKEN, unless there is one.
     """
-    unit = unit_text(_program_path(), arguments)
+    program = _program_path()
+    asked = parse_run_options(arguments)
+    present = _read_environment(ENVIRONMENT)
+    unit = unit_text(program, asked, present)
     if printed:
         click.echo(unit, nl=False)
+        for name in asked.environment:
+            click.echo(f"# install puts {name} into {ENVIRONMENT}", err=True)
         return
     from fer_runtime.files import write_text
 
     _systemctl("--version")
-    made = _make_token(SECRETS) if "--web" in arguments else False
+    added = dict(asked.environment)
+    if "web" in asked.values and TOKEN not in present:
+        added[TOKEN] = secrets.token_urlsafe(16)
+    if added:
+        _set_environment(ENVIRONMENT, added)
     write_text(UNIT, unit)
     _systemctl("daemon-reload")
     _systemctl("enable", NAME)
     _systemctl("restart", "--no-block", NAME)
     click.echo(f"installed {UNIT}; see fer-service status, and journalctl -u {NAME}")
-    if made:
-        click.echo(f"the page's token is in {SECRETS}: open the page with ?token=...")
+    if TOKEN in added:
+        click.echo(f"the page's token is in {ENVIRONMENT}: open the page with ?token=...")
 
 
 @cli.command(epilog="Example: fer-service remove")
@@ -78,11 +109,59 @@ def status() -> None:
         raise GateError("the service does not run: see above, and fer-doctor")
 
 
-def unit_text(program: Path, arguments: tuple[str, ...]) -> str:
-    """The unit that runs `program` (fer-run) with these arguments. Raises FerError for words that no unit can hold."""
-    words = [str(program), "--headless", *(word for word in arguments if word != "--headless")]
+def parse_run_options(arguments: tuple[str, ...]) -> RunOptions:
+    """What fer-run would make of these arguments. Raises click.UsageError, and FerError for paths out of its reach."""
+    from fer_runtime.cli.run import cli as fer_run
+
+    values: dict[str, Any] = {}
+    words: list[str] = []
+    environment: dict[str, str] = {}
+    with fer_run.make_context("fer-run", list(arguments)) as context:
+        for option in fer_run.params:
+            name = option.name or ""
+            if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name == "headless":
+                continue
+            value = values[name] = _within_reach(name, context.params.get(name, True))
+            if option.envvar and redact_url(value) != value:
+                environment[str(option.envvar)] = value
+                continue
+            words.append(max(option.opts, key=len))
+            if value is not True:
+                words.append("x".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return RunOptions(values, tuple(words), environment)
+
+
+def unit_text(program: Path, asked: RunOptions, environment: dict[str, str]) -> str:
+    """The unit that runs `program` (fer-run). Raises FerError for words that no unit can hold.
+
+    environment: variables of /etc/fer-run.env, which may name a source and a broker too.
+    """
+    addresses = {"source": environment.get("FER_SOURCE"), "mqtt": environment.get("FER_MQTT")} | asked.values
     template = (resources.files("fer_runtime") / "assets" / NAME).read_text()
-    return template.replace("@COMMAND@", " ".join(map(_quoted, words))).replace("@NETWORK@", _network(arguments))
+    command = " ".join(map(_quoted, (str(program), "--headless", *asked.words)))
+    return template.replace("@COMMAND@", command).replace("@NETWORK@", _network(addresses))
+
+
+def _within_reach(name: str, value: Any) -> Any:
+    """The option's value as the service understands it: absolute paths of inputs. Raises FerError for hidden paths."""
+    if name in ("jsonl", "record", "profiled") and str(value) != "-":
+        path = os.path.normpath(STATE / value)
+        if not path.startswith((f"{STATE}/", "/dev/")):
+            raise FerError(f"{value}: the service may write in {STATE} alone, its current folder: give a name in it")
+    if name in ("model", "detector") or (name == "source" and _is_path(value)):
+        path = str(value if (STATE / value).exists() else Path(value).absolute())
+        if path.startswith(HOMES):
+            raise FerError(
+                f"{path}: the service sees no homes and no /tmp: copy it to {STATE} or a folder such as /opt"
+            )
+        return type(value)(path)
+    return value
+
+
+def _is_path(source: str) -> bool:
+    from fer_runtime.sources.factory import is_camera
+
+    return not is_camera(source) and "://" not in source
 
 
 def _program_path() -> Path:
@@ -98,16 +177,21 @@ def _program_path() -> Path:
     return program
 
 
-def _network(arguments: tuple[str, ...]) -> str:
-    """The unit's lines on the network: as far as the arguments need it."""
-    if any("://" in word for word in arguments) or any(word.startswith("--mqtt") for word in arguments):
-        return ANYWHERE
-    places = [place for word, place in pairwise(arguments) if word == "--web"]
-    places += [word.partition("=")[2] for word in arguments if word.startswith("--web=")]
-    if not places:
+def _network(values: dict[str, Any]) -> str:
+    """The unit's lines on the network: as far as the page, the broker and the source need it."""
+    hosts = [_host(values[name]) for name in ("source", "mqtt") if "://" in (values.get(name) or "")]
+    if "web" in values:
+        hosts.append(values["web"].rpartition(":")[0].strip("[]"))
+    if not hosts:
         return NOWHERE
-    here = ("", "localhost", "127.0.0.1", "[::1]")
-    return HERE_ONLY if all(place.rpartition(":")[0] in here for place in places) else ANYWHERE
+    return HERE_ONLY if all(host in LOCAL_HOSTS for host in hosts) else ANYWHERE
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(redact_url(url)).hostname or url  # a password may hold signs that end a host
+    except ValueError:
+        return url
 
 
 def _quoted(word: str) -> str:
@@ -118,16 +202,39 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"' if set(escaped) & set(" '\"\\;") or not escaped else escaped
 
 
-def _make_token(file: Path) -> bool:
-    """Write a token to `file`, readable by root alone, unless it is there. Raises FerError."""
+def _read_environment(file: Path) -> dict[str, str]:
+    """The variables of an EnvironmentFile= (systemd.exec(5)); none where it is not there or only root may read it."""
     try:
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            opened.write(f"FER_WEB_TOKEN={secrets.token_urlsafe(16)}\n")
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise FerError(f"cannot write {file}: {error.strerror}; use sudo") from error
-    return True
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith(("#", ";")):
+            try:
+                found[name.strip()] = " ".join(shlex.split(value))
+            except ValueError:  # a quote that is not closed
+                found[name.strip()] = value
+    return found
+
+
+def _set_environment(file: Path, variables: dict[str, str]) -> None:
+    """Set variables in an EnvironmentFile= that root alone may read; its other lines stay. Raises FerError."""
+    from fer_runtime.files import written_whole
+
+    try:
+        old = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise FerError(f"cannot read {file}: {error}; use sudo, and keep the file in UTF-8") from error
+    kept = [line for line in old if line.strip().partition("=")[0].strip() not in variables]
+    for name, value in variables.items():
+        if any(ord(sign) < 32 for sign in value):
+            raise FerError(f"{name} cannot hold a line's end or another control character")
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')  # between quotes systemd replaces nothing else
+        kept.append(f'{name}="{escaped}"')
+    with written_whole(file, mode=0o600) as beside:
+        beside.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
 
 def _systemctl(*words: str) -> None:
