@@ -123,10 +123,8 @@ def make_zip(path: Path, names: list[str]) -> Path:
         (["train\\sad\\..\\..\\..\\1.png"], "leaves its folder"),
         (["readme.txt"], "holds no images"),
         (["1.png"], "outside class folders"),
-        (["train/sad/1.png", "train/happy/"], "class folder train/happy .* holds no images"),
-        (["happy/1.png", "more/sad/1.png"], "folders of different depths"),
-        (["train/sad/1.png", "test/1.png"], "outside class folders"),
-        (["train/sad/1.png", "happy/1.png"], "outside class folders"),
+        (["happy/1.png", "more/sad/1.png"], "more would be classes, but hold sad"),
+        (["train/sad/1.png", "happy/1.png"], "train is train, but no rule names happy"),
         (["train/sad/1.png", "test/happy/1.png"], "'happy' .* stands in test but not in train"),
     ],
 )
@@ -177,7 +175,8 @@ def write_csv(path: Path, folder: Path) -> Path:
 
 def test_a_csv_reads_like_its_folder(faces_folder: Path, tmp_path: Path) -> None:
     folder, table = load(faces_folder), load(write_csv(tmp_path / "fer2013.csv", faces_folder))
-    assert table.classes == folder.classes
+    assert table.classes == ("happy", "sad", "neutral")  # as the numbers 3, 4 and 6 have it
+    table = table.aligned(folder.classes)
     assert table.notes == folder.notes
     assert list(table.splits) == list(folder.splits)
     for split, faces in folder.splits.items():
@@ -227,7 +226,7 @@ def test_bad_csvs_are_refused(tmp_path: Path, content: str, message: str) -> Non
 
 def test_a_csv_that_is_no_text_is_refused(tmp_path: Path, faces_zip: Path) -> None:
     table = tmp_path / "bad.csv"
-    for content in (b"emotion,pixels\n\xff\xfe", faces_zip.read_bytes()[:5000], "emotion,pixels".encode("utf-16")):
+    for content in (b"emotion,pixels\n\xff\xfe", faces_zip.read_bytes()[:5000]):
         table.write_bytes(content)
         with pytest.raises(FerError, match="not UTF-8 text"):
             load(table)

@@ -43,8 +43,8 @@ def labels(path: Path, options: LoadOptions) -> tuple[tuple[str, ...], list[str]
     if not names:
         if options.data is None:
             raise FerError(f"{path} carries no class names: give --labels, in the order of its outputs, or --data")
-        with index.opened(options.data) as entries:
-            names = tuple(sorted({entry.label for entry in entries}))
-        notes = [f"labels: {', '.join(names)}, the classes of {options.data.name} in ImageFolder's order"]
+        with index.opened(options.data) as found:
+            names = found.classes
+            notes = [f"labels: {', '.join(names)}, the classes of {options.data.name} {found.order}"]
     check_labels(names)
     return names, notes

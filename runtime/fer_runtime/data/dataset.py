@@ -45,11 +45,16 @@ class Faces:
 
 @dataclass(frozen=True)
 class Dataset:
-    """classes: labels in order; splits: what is there of train, valid and test; notes: what a user should be told."""
+    """Labelled faces in their splits."""
 
     classes: tuple[str, ...]
+    """The labels, in the order of the data, or of the model that it is scored with."""
     splits: dict[Split, Faces]
+    """What is there of train, valid and test."""
     notes: tuple[str, ...] = ()
+    """What a user should be told."""
+    understood: str = ""
+    """In one sentence, how the folders or the table were read: splits, counts, classes."""
 
     def split(self, name: Split) -> Faces:
         """One split. Raises FerError when the data has no such split."""
@@ -71,7 +76,7 @@ class Dataset:
             )
         index = np.array([labels.index(name) for name in self.classes], np.int64)
         splits = {name: replace(faces, labels=index[faces.labels]) for name, faces in self.splits.items()}
-        return Dataset(labels, splits, self.notes)
+        return replace(self, classes=labels, splits=splits)
 
     @property
     def fingerprint(self) -> str:
@@ -87,17 +92,18 @@ class Dataset:
 def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = None, colour: str = "grey") -> Dataset:
     """Read an ImageFolder, a zip of one, or Kaggle's fer2013.csv; each face becomes `size` x `size`, "grey" or "rgb".
 
-    Layouts: `train/<class>/*`, `test/<class>/*` (and `valid/`), or `<class>/*` alone. In `test/`, FER2013's file names
-    decide: `PublicTest_*` is validation, `PrivateTest_*` is test. With `carve`, data without a validation split gets
-    a tenth of train as one, stratified, always the same. Nothing is unpacked to disk, unless `spool` names a folder:
-    then pixels stay in a nameless file there, which ends with the process, and memory holds only what is in use.
+    Layouts: `train/<class>/*`, `test/<class>/*` (and `valid/`), or `<class>/*` alone; fer_runtime.data.layout has the
+    rules. In `test/`, FER2013's file names decide: `PublicTest_*` is validation, `PrivateTest_*` is test. With `carve`,
+    data without a validation split gets a tenth of train as one, stratified, always the same. Nothing is unpacked to
+    disk, unless `spool` names a folder: then pixels stay in a nameless file there, which ends with the process, and
+    memory holds only what is in use.
     Raises FerError for a missing, empty, broken or hostile input, or one that memory does not hold.
     """
-    with opened(path) as entries:
-        classes = tuple(sorted({entry.label for entry in entries}))  # ImageFolder's order
-        splits, notes = _decoded(entries, classes, (size, colour), spool)
+    with opened(path) as index:
+        splits, notes = _decoded(index.entries, index.classes, (size, colour), spool)
     if not splits:
-        raise FerError(f"no image in {path} can be decoded (first: {entries[0].path}): is it complete?")
+        raise FerError(f"no image in {path} can be decoded (first: {index.entries[0].path}): is it complete?")
+    notes = [*index.notes, *notes]
     if carve and "train" in splits and "valid" not in splits:
         splits |= _carved(splits["train"])
         if not len(splits["valid"]):
@@ -105,7 +111,7 @@ def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = N
         notes.append(f"no validation split found: {len(splits['valid'])} training images were set aside for it")
     elif set(splits) == {"train"}:
         notes.append("no validation or test split found: all images count as one set, whether trained on or not")
-    return Dataset(classes, splits, tuple(notes))
+    return Dataset(index.classes, splits, tuple(notes), index.understood)
 
 
 def is_copy(faces: Faces, of: list[Faces]) -> NDArray[np.bool_]:

@@ -2,51 +2,63 @@
 
 import contextlib
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from fer_runtime.data import fer2013_csv
-from fer_runtime.data.decode import IMAGE_SUFFIXES
+from fer_runtime.data import fer2013_csv, layout
+from fer_runtime.data.folder_names import SPLITS, Split
+from fer_runtime.data.listing import Image, Listing, Other, listed
 from fer_runtime.errors import FerError
 
-Split = str
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-SPLIT_OF_FOLDER = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "valid"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-LARGEST_IMAGE = 32 * 2**20  # bytes in the file; anything larger is no face crop
+__all__ = ["SPLITS", "Entry", "Index", "Split", "images", "opened"]
+
+IMAGEFOLDER_ORDER = "in ImageFolder's order"
+CSV_ORDER = "in the order of the csv's numbers"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image. path: inside the data; folder: the split its folder names; label: its class; read: gives its bytes."""
+    """One image."""
 
     path: PurePosixPath
+    """Inside the data."""
     folder: Split
+    """The split its folder names."""
     label: str
+    """Its class."""
+    inside: str
+    """Its path inside the class folder, mostly the file's name."""
     read: Callable[[], bytes]
+    """Gives the file's bytes."""
 
     @property
     def split(self) -> Split:
         """Its split: in a test folder FER2013's file names decide, PublicTest_* is validation."""
-        return "valid" if self.folder == "test" and self.path.name.startswith("PublicTest") else self.folder
+        return "valid" if self.folder == "test" and self.path.name.startswith("PublicTest_") else self.folder
 
     @property
     def name(self) -> str:
         """`folder/class/file`, the folder being train, valid or test: file names alone are not unique."""
-        return f"{self.folder}/{self.label}/{self.path.name}"
+        return f"{self.folder}/{self.label}/{self.inside}"
 
 
-Image = tuple[PurePosixPath, Callable[[], bytes]]  # its path inside the data, and what gives its bytes
+@dataclass(frozen=True)
+class Index:
+    """What a dataset holds."""
 
-
-@dataclass
-class _Found:
-    images: list[Image] = field(default_factory=list)
-    folders: set[PurePosixPath] = field(default_factory=set)
+    entries: list[Entry]
+    """Its images: a folder's and a zip's in the order of their paths, a csv's in that of its rows."""
+    classes: tuple[str, ...]
+    """The labels, in the data's own order."""
+    order: str
+    """What order that is, in words."""
+    understood: str
+    """In one sentence: which folders are which split, how many images, which classes."""
+    notes: tuple[str, ...]
+    """What was passed over."""
 
 
 @contextlib.contextmanager
@@ -55,119 +67,133 @@ def images(path: Path) -> Iterator[list[Image]]:
 
     They are readable while the context is open. Raises FerError for a missing, empty, encrypted or hostile input.
     """
-    try:
-        with _unplaced(path) as found:
-            if not found.images:
-                raise FerError(f"{path} holds no images: expected a folder or zip with some")
-            yield found.images
-    except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise FerError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    with _sentences(path), listed(path) as found:
+        if not found.images:
+            raise FerError(f"{path} holds no images: expected a folder or zip with some{_kinds(found.others)}")
+        yield found.images
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[list[Entry]]:
-    """The images of a folder or zip, in the order of their names, or of Kaggle's fer2013.csv, in that of its rows.
+def opened(path: Path) -> Iterator[Index]:
+    """The images of a folder, zip, csv, or of the csv in one of these or in a tar; readable while the context is open.
 
-    They are readable while the context is open.
-    Raises FerError for a missing, empty, encrypted or hostile input, an empty class, or a class that train lacks.
+    Raises FerError for a missing, empty, encrypted or hostile input, for folders that can be read in two ways
+    (fer_runtime.data.layout), and for a class that train lacks.
     """
-    try:
-        with _unplaced(path) as found:
-            yield _placed(path, found)
-    except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise FerError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    with _sentences(path):
+        if path.suffix.lower() == ".csv" and path.is_file():
+            with path.open("rb") as stream:
+                yield _of_table(path, PurePosixPath(), stream, ())
+        else:
+            with listed(path) as found:
+                yield _of_images(path, found) if found.images else _of_archived_table(path, found)
 
 
 @contextlib.contextmanager
-def _unplaced(path: Path) -> Iterator[_Found]:
-    """What `opened` finds, before its place."""
-    if path.is_dir():
-        yield _in_folder(path)
-    elif not path.exists():
-        raise FerError(f"{path} does not exist: expected a folder or zip of images in class folders, or fer2013.csv")
-    elif path.suffix.lower() == ".csv" and path.is_file():
-        yield _Found(fer2013_csv.images(path))
-    elif not path.is_file() or not zipfile.is_zipfile(path):
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, NotImplementedError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        name = getattr(error, "filename", None) or path
+        raise FerError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _of_images(path: Path, found: Listing) -> Index:
+    understood = layout.understood(path, [inside for inside, _ in found.images])
+    entries, strays = [], []
+    for (inside, read), place in zip(found.images, understood.places, strict=True):
+        if place is None:
+            strays.append(inside)
+        else:
+            entries.append(Entry(inside, place.split, place.label, place.inside, read))
+    _check_trained(path, entries)
+    notes = _notes(found, entries, strays)
+    folders = [f"{folder} is {split}" for folder, split in understood.splits.items() if folder != split]
+    if any(entry.split != entry.folder for entry in entries):
+        folders.append("PublicTest_* in test is valid")
+    head = f"{path.name}/{understood.wrapper}".rstrip("/")
+    classes = tuple(sorted({entry.label for entry in entries}))
+    return _index(entries, classes, IMAGEFOLDER_ORDER, head, folders, notes)
+
+
+def _of_archived_table(path: Path, found: Listing) -> Index:
+    """The csv in a folder, zip or tar. Raises FerError where there is none, or several that may be meant."""
+    tables = {}
+    for inside, read in found.others:
+        if inside.suffix.lower() == ".csv":
+            with read() as stream:
+                if columns := fer2013_csv.columns_of(stream):
+                    tables[inside] = (read, columns)
+    if not tables:
         raise FerError(
-            f"{path} is neither a folder nor a complete zip file nor a .csv: expected images in class folders"
+            f"{path} holds no images: expected class folders with images, such as train/happy/1.jpg, or fer2013.csv"
+            f"{_kinds(found.others)}"
         )
-    else:
-        with zipfile.ZipFile(path) as archive:
-            yield _in_zip(path, archive)
+    chosen = [inside for inside, (_, columns) in tables.items() if columns & set(fer2013_csv.USAGE)] or list(tables)
+    if len(chosen) > 1:
+        raise FerError(f"{path} holds {len(chosen)} tables of faces ({', '.join(map(str, chosen))}): give one of them")
+    passed = [f"{inside} was passed over: it does not say which rows are for training" for inside in tables]
+    notes = tuple(note for inside, note in zip(tables, passed, strict=True) if inside != chosen[0])
+    with tables[chosen[0]][0]() as stream:
+        return _of_table(path, chosen[0], stream, notes)
 
 
-def _in_folder(root: Path) -> _Found:
-    found = _Found()
-    for file in sorted(root.rglob("*")):
-        inside = PurePosixPath(file.relative_to(root).as_posix())
-        if _ignored(inside):
-            continue
-        if file.is_dir():
-            found.folders.add(inside)
-        elif inside.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
-            small = file.stat().st_size <= LARGEST_IMAGE
-            found.images.append((inside, file.read_bytes if small else bytes))
-    return found
+def _of_table(path: Path, inside: PurePosixPath, stream: IO[bytes], notes: tuple[str, ...]) -> Index:
+    """The csv at `path`, or at `inside` in what lies there."""
+    rows = fer2013_csv.rows(path / inside, stream)
+    entries = [
+        Entry(PurePosixPath(row.folder, row.label, row.file), row.folder, row.label, row.file, row.read) for row in rows
+    ]
+    _check_trained(path, entries)
+    present = {row.label for row in rows}
+    classes = tuple(label for label in fer2013_csv.CLASSES if label in present)
+    return _index(entries, classes, CSV_ORDER, str(path.name / inside), [], notes)
 
 
-def _in_zip(path: Path, archive: zipfile.ZipFile) -> _Found:
-    found = _Found()
-    for member in sorted(archive.infolist(), key=lambda m: m.filename):
-        inside = PurePosixPath(member.filename.replace("\\", "/"))
-        if inside.is_absolute() or ".." in inside.parts:
-            raise FerError(
-                f"{path} holds a path that leaves its folder ({member.filename!r}): nothing was read from it"
-            )
-        if _ignored(inside):
-            continue
-        if member.is_dir():
-            found.folders.add(inside)
-        elif inside.suffix.lower() in IMAGE_SUFFIXES:
-            if member.flag_bits & 0x1:
-                raise FerError(f"{path} is encrypted: expected a plain zip; unpack it and give the folder")
-            found.images.append((inside, _member_reader(archive, member)))
-            found.folders.add(inside.parent)
-    return found
+def _index(
+    entries: list[Entry], classes: tuple[str, ...], order: str, head: str, folders: list[str], notes: tuple[str, ...]
+) -> Index:
+    counts = Counter(entry.split for entry in entries)
+    found = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
+    read_as = f" ({', '.join(folders)})" if folders else ""
+    understood = f"{head}: {found}{read_as}; {len(classes)} classes {order}: {', '.join(classes)}"
+    return Index(entries, classes, order, understood, notes)
 
 
-def _ignored(inside: PurePosixPath) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in inside.parts)
+def _notes(found: Listing, entries: list[Entry], strays: list[PurePosixPath]) -> tuple[str, ...]:
+    """What is told of a folder or zip: whatever in it is not read."""
+    notes = []
+    if strays:
+        notes.append(f"{len(strays)} images outside class folders were passed over (first: {strays[0]})")
+    classes = {PurePosixPath(*entry.path.parts[: -len(PurePosixPath(entry.inside).parts)]) for entry in entries}
+    above = {parent for folder in classes for parent in folder.parents}
+    if unknown := [file for file in found.others if file[0].parent not in above]:
+        notes.append(f"{len(unknown)} files of other kinds were passed over{_kinds(unknown)} (first: {unknown[0][0]})")
+    filled = {inside.parent for inside, _ in found.images}
+    filled |= {parent for folder in filled | found.folders for parent in folder.parents}
+    if empty := sorted(found.folders - filled):
+        notes.append(f"{len(empty)} folders without images were passed over (first: {empty[0]})")
+    if found.loops:
+        notes.append(f"{len(found.loops)} links to a folder around them were not followed (first: {found.loops[0]})")
+    for inside, read in found.others:
+        if inside.suffix.lower() == ".csv":
+            with read() as stream:
+                if fer2013_csv.columns_of(stream):
+                    notes.append(f"{inside} was passed over, as there are images: to read it, give it by itself")
+    return tuple(notes)
 
 
-def _member_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
-    return lambda: archive.read(member) if member.file_size <= LARGEST_IMAGE else b""
+def _kinds(files: list[Other]) -> str:
+    """How many files of which suffix, as "; found 12 .heic and 1 .txt"; empty for none."""
+    kinds = Counter(inside.suffix.lower() or "without suffix" for inside, _ in files)
+    return "; found " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5)) if kinds else ""
 
 
-def _placed(path: Path, found: _Found) -> list[Entry]:
-    """Every image in its split folder and class; data without split folders counts as train."""
-    if not found.images:
-        raise FerError(f"{path} holds no images: expected class folders with images, such as train/happy/1.jpg")
-    split = any(_split_at(inside) is not None for inside, _ in found.images)
-    if not split and len({len(inside.parts) for inside, _ in found.images}) > 1:
-        raise FerError(f"{path} has images in folders of different depths: expected <class>/<image> for all")
-    entries = [_entry(path, inside, read, split) for inside, read in found.images]
-    leaves = found.folders - {parent for folder in found.folders for parent in folder.parents}
-    if empty := sorted(leaves - {inside.parent for inside, _ in found.images}):
-        raise FerError(f"class folder {empty[0]} in {path} holds no images: fill it or remove it")
+def _check_trained(path: Path, entries: list[Entry]) -> None:
+    """Raise FerError for a class that is tested and never trained."""
     trained = {entry.label for entry in entries if entry.folder == "train"}
     for entry in entries:
         if trained and entry.label not in trained:
             raise FerError(
                 f"class {entry.label!r} of {path} stands in {entry.folder} but not in train: name the folders alike"
             )
-    return entries
-
-
-def _entry(path: Path, inside: PurePosixPath, read: Callable[[], bytes], split: bool) -> Entry:
-    """One image in its place. split: the data has train/ or test/ folders, and the folder below them is the class."""
-    at = _split_at(inside) if split else len(inside.parts) - 3
-    if at is None or len(inside.parts) < at + 3 or len(inside.parts) < 2:
-        raise FerError(f"{path} has images outside class folders (first: {inside}): expected <class>/<image>")
-    folder = SPLIT_OF_FOLDER[inside.parts[at].lower()] if split else "train"
-    return Entry(inside, folder, inside.parts[at + 1], read)
-
-
-def _split_at(inside: PurePosixPath) -> int | None:
-    """Where in the path a folder names a split, or None."""
-    folders = [part.lower() for part in inside.parts[:-1]]
-    return next((index for index, part in enumerate(folders) if part in SPLIT_OF_FOLDER), None)

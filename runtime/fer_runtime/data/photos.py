@@ -48,17 +48,18 @@ def load(path: Path, model: FramedInput) -> Photos:
     Raises FerError for data that cannot be read, a class that the model does not know, or photos without any face.
     """
     detector = RetinaFace()
-    with index.opened(path) as entries:
-        if unknown := sorted({entry.label for entry in entries} - set(model.labels)):
+    with index.opened(path) as photos:
+        if unknown := sorted(set(photos.classes) - set(model.labels)):
             raise FerError(
                 f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(model.labels)}"
             )
-        by_split = {split: [entry for entry in entries if entry.split == split] for split in SPLITS}
+        by_split = {split: [entry for entry in photos.entries if entry.split == split] for split in SPLITS}
         cut = {split: _cut(here, model, detector) for split, here in by_split.items() if here}
     found = {split: faces for split, (faces, _) in cut.items() if faces is not None}
     if not found:
         raise FerError(f"no face was found on any photo in {path}: expected photos, or face crops without --photos")
-    return Photos(Dataset(model.labels, found), {split: cut[split][1] for split in found})
+    faces = Dataset(model.labels, found, photos.notes, photos.understood)
+    return Photos(faces, {split: cut[split][1] for split in found})
 
 
 def _cut(entries: list[Entry], model: FramedInput, detector: Detector) -> tuple[Faces | None, NDArray[np.int64]]:

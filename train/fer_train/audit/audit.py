@@ -148,7 +148,7 @@ def _counts(data: Dataset) -> dict[str, dict[str, int]]:
 
 def _broken(data: Dataset, path: Path) -> list[str]:
     """Names of the images that are there and could not be decoded."""
-    with opened(path) as entries:
-        there = Counter(entry.name for entry in entries)
+    with opened(path) as index:
+        there = Counter(entry.name for entry in index.entries)
     there.subtract(name for faces in data.splits.values() for name in faces.names)
     return sorted(there.elements())

@@ -48,6 +48,7 @@ def audit(data: Path, json_file: Path | None) -> None:
     if json_file:
         report = {"schema": SCHEMA, "data": faces.fingerprint, **_plain(found)}
         write_text(json_file, json.dumps(report, indent=1) + "\n")
+    click.echo(f"{faces.understood}\n")
     _say(found)
     if found.affected:
         raise GateError(

@@ -70,6 +70,7 @@ def fit(
     Several GPUs or machines: torchrun --nproc-per-node 2 -m fer_train fit DATA ...
     """
     from fer_runtime.data import dataset
+    from fer_runtime.data.index import SPLITS
     from fer_runtime.errors import FerError
     from fer_runtime.files import make_folder
     from fer_train.training.distributed import group
@@ -84,12 +85,12 @@ def fit(
         if stream:
             make_folder(out)
         faces = dataset.load(data, carve=True, spool=out if stream else None)
+        _say(processes, [faces.understood, *(f"note: {note}" for note in faces.notes)])
         if len(faces.classes) < 2:
             raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
         job, network, sources = _job(faces, model, epochs, seed, teachers, votes, init)
-        counts = ", ".join(f"{len(split)} {name}" for name, split in faces.splits.items())
-        head = f"{data}: {counts} faces in {len(faces.classes)} classes; training {model} on {processes.device}"
-        _say(processes, [f"note: {note}" for note in faces.notes] + [head])
+        counts = ", ".join(f"{len(faces.splits[name])} {name}" for name in SPLITS if name in faces.splits)
+        _say(processes, [f"training {model} on {processes.device}: {counts} faces"])
         make_folder(out)
         trained, ranges = _trained(faces, job, network, sources, processes, state, qat)
         if not processes.first:
