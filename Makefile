@@ -1,11 +1,30 @@
-# `make demo` and `make test` need python3 with venv, and nothing else; both work in .venv of this checkout.
+# These need python3 with venv, and nothing else. `make run` works in .venv-run of this checkout, the others in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RUN_VENV := .venv-run
+RUN_BIN := $(RUN_VENV)/bin
+# The frames of fer_benchmarks.demo_clip (NASA's public-domain photo of Eileen Collins), encoded with ffmpeg -c:v mpeg4 -q:v 8.
+CLIP := docs/clip.mp4
+SOURCE := $(CLIP)
 
-.PHONY: demo docs test test-newest test-wheel test-system test-compat test-pi soak fuzz bench lint clean
+.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi soak fuzz bench lint clean
 
+# The base install alone (about 380 MB, no torch), a check of the machine, and the shipped model on a short clip, of which
+# an annotated recording is kept; make run SOURCE=0 takes the camera, of which nothing is kept.
+run: $(RUN_VENV)/.installed
+	-$(RUN_BIN)/fer-doctor  # names what is in the way; the run is tried even so
+ifeq ($(SOURCE),$(CLIP))
+	mkdir -p build/run
+	rm -f build/run/annotated*.mkv
+	$(RUN_BIN)/fer-run --source $(CLIP) --realtime --record build/run/annotated.mkv
+	@echo "annotated video: build/run/annotated.mkv"
+else
+	$(RUN_BIN)/fer-run --source "$(SOURCE)"
+endif
+
+# The whole road; its up to 5 GB come from torch.
 demo: $(INSTALLED)
 	mkdir -p demo
 	rm -f demo/annotated*.mkv demo/annotated*.png demo/faces.jsonl  # of the last time: fer-run writes over nothing
@@ -78,6 +97,11 @@ test-newest: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --upgrade onnxruntime onnx onnxscript torch torchvision numpy opencv-python
 	$(BIN)/python -m pytest
 
+$(RUN_VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(RUN_VENV)
+	$(RUN_BIN)/python -m pip install --quiet --editable .
+	touch $@
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -89,4 +113,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build/compat build/pi build/site build/soak.json
+	rm -rf $(VENV) $(RUN_VENV) build/run demo dist build/compat build/pi build/site build/soak.json
