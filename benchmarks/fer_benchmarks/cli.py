@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_runtime.cli import options
 from fer_runtime.cli import options as shared
 from fer_runtime.cli.entry import run
+from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
     from fer_benchmarks.classifiers.specs import ModelSpec
     from fer_benchmarks.measure.scoring import Progress
     from fer_benchmarks.results import Report
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command(epilog="Example: fer-bench small.onnx small.int8.onnx --data fer2013.zip --html bench.html")
@@ -43,11 +43,11 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--baseline", type=FILE, metavar="FILE.json", help="Hold against an earlier run; exit code 3 for a regression."
 )
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all figures.")
+@options.json_file
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables.")
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page with plots to explore; it needs no network.")
 @click.option("--png", type=FILE, metavar="FILE", help="Draw accuracy over latency.")
-@click.version_option(package_name="fer-edge")
+@options.version
 @click.pass_context
 def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | None, **options: Any) -> int:
     """Compare MODELS in time and accuracy.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.cli.entry import run
+from fer_runtime.cli.options import FILE
 from fer_runtime.errors import FerError
 
 WIDTH, HEIGHT, FPS, FRAMES = 640, 480, 25, 100
@@ -87,8 +88,8 @@ def _astronaut() -> NDArray[np.uint8]:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--picture", type=click.Path(path_type=Path), help="Write the middle frame as a picture too.")
+@click.argument("file", type=FILE)
+@click.option("--picture", type=FILE, help="Write the middle frame as a picture too.")
 def cli(file: Path, picture: Path | None) -> None:
     """Write the clip to FILE (.mp4)."""
     write(file)

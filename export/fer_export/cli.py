@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_runtime.cli import options
 from fer_runtime.cli import options as shared
 from fer_runtime.cli.entry import run
+from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from fer_runtime.data.dataset import Dataset, Faces
     from fer_runtime.model.manifest import Manifest
 
-FILE = click.Path(path_type=Path)
 SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
 
 
@@ -53,8 +54,8 @@ SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
 @click.option("--arch", metavar="FILE:CLASS", help="For bare weights (a state_dict): what makes their network.")
 @shared.foreign_network
 @click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network, which runs code from the file.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report as JSON too.")
-@click.version_option(package_name="fer-edge")
+@options.json_file
+@options.version
 def cli(
     model: Path,
     out: Path | None,

@@ -11,6 +11,7 @@ from fer_benchmarks import results
 from fer_benchmarks.report import tables
 from fer_benchmarks.results import Report
 from fer_runtime.cli.entry import run
+from fer_runtime.cli.options import FILE
 from fer_runtime.errors import FerError
 from fer_runtime.files import write_text
 
@@ -62,8 +63,8 @@ def filled(text: str, content: str, path: Path) -> str:
 
 
 @click.command()
-@click.argument("report", type=click.Path(path_type=Path))
-@click.option("--root", type=click.Path(path_type=Path), default=Path(), help="Of the repository.")
+@click.argument("report", type=FILE)
+@click.option("--root", type=FILE, default=Path(), help="Of the repository.")
 def cli(report: Path, root: Path) -> None:
     """Write REPORT's tables into README.md and docs/benchmarks.md."""
     figures = results.read(report)

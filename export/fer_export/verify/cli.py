@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
+from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
     from fer_export.verify.checks import Check
@@ -20,23 +22,21 @@ COLUMNS = ("check", "found", "expected", "")
 
 
 @click.command(epilog="Example: fer-verify small.int8.onnx --against runs/small/model.pt --data fer2013.zip")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="MODEL",
     help="The model.pt it was exported from: compare facts and logits with PyTorch's.  [needs fer-edge[export]]",
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="DATA",
     help="Score the file on these labelled faces: validation split, else test, else all.",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the checks as JSON too."
-)
-@click.version_option(package_name="fer-edge")
+@options.json_file
+@options.version
 def cli(file: Path, against: Path | None, data: Path | None, json_file: Path | None) -> int:
     """Check that FILE, which fer-export wrote, is what it says: format, manifest, golden answers, probabilities.
 

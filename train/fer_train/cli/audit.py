@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_runtime.cli import options
+from fer_runtime.cli.options import FILE
+
 if TYPE_CHECKING:
     from fer_train.audit.audit import Audit, Group, Pair
 
@@ -14,10 +17,8 @@ EXAMPLES = 5  # of each finding in the terminal
 
 
 @click.command(epilog="Example: fer-train audit fer2013.zip --json audit.json")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every finding whole as JSON."
-)
+@click.argument("data", type=FILE)
+@options.json_file
 def audit(data: Path, json_file: Path | None) -> None:
     """Look for copies, leaks, conflicting labels, blank and broken images in DATA before training on it.
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from fer_runtime.cli.options import FILE
+
 
 @click.command(epilog="Example: fer-train crop photos.zip --out faces.zip")
-@click.argument("photos", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE.zip", help="Where the faces go.")
+@click.argument("photos", type=FILE)
+@click.option("--out", type=FILE, required=True, metavar="FILE.zip", help="Where the faces go.")
 def crop(photos: Path, out: Path) -> None:
     """Cut the faces out of PHOTOS, a folder or zip, just as fer-run cuts them out of a camera's frames.
 

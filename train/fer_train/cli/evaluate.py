@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_runtime.cli import options
+from fer_runtime.cli.options import FILE
+
 if TYPE_CHECKING:
     from fer_runtime.data.dataset import Dataset
     from fer_runtime.model.manifest import Manifest
@@ -12,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: fer-train evaluate runs/small/model.pt fer2013.zip --split valid --html report.html")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("model", type=FILE)
+@click.argument("data", type=FILE)
 @click.option(
     "--split",
     type=click.Choice(["valid", "test", "all"]),
@@ -23,17 +26,15 @@ if TYPE_CHECKING:
 @click.option(
     "--votes",
     "votes_file",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="A CSV of FER+ votes: apart from the rest, score on the class with most votes too.",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON too."
-)
+@options.json_file
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write a page with tables, diagrams and faces too; it holds pictures from DATA.",
 )

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from fer_runtime.cli.options import FILE
 from fer_train.recipe import MIXES
 
 
 @click.command(epilog="Example: fer-train finish runs/small fer2013.zip")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--votes", type=click.Path(path_type=Path), metavar="CSV", help="The votes that the run learned from.")
+@click.argument("run", type=FILE)
+@click.argument("data", type=FILE)
+@click.option("--votes", type=FILE, metavar="CSV", help="The votes that the run learned from.")
 @click.option(
     "--balance",
     type=click.Choice(["none", *MIXES]),
@@ -20,9 +21,7 @@ from fer_train.recipe import MIXES
 @click.option(
     "--half", is_flag=True, help="Keep the weights in half precision: half the size, to teach other networks."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to write.  [default: the run's folder]"
-)
+@click.option("--out", type=FILE, metavar="FOLDER", help="Where to write.  [default: the run's folder]")
 def finish(run: Path, data: Path, votes: Path | None, balance: str | None, half: bool, out: Path | None) -> None:
     """Write model.pt and the reports for the best epoch so far of RUN, which was stopped or trained elsewhere.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fer_runtime.cli.options import FILE
 from fer_train.recipe import RECIPES, for_votes
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from fer_train.training.distributed import Group
     from fer_train.training.soft_targets import Sources
     from fer_train.training.state import Job, Outcome
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")

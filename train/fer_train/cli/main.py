@@ -2,6 +2,7 @@
 
 import click
 
+from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
 from fer_train.cli.audit import audit
 from fer_train.cli.crop import crop
@@ -11,7 +12,7 @@ from fer_train.cli.fit import fit
 
 
 @click.group(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
-@click.version_option(package_name="fer-edge")
+@options.version
 def cli() -> None:
     """Examine labelled faces, train a facial-expression network on them, and score one."""
 
