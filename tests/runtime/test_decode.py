@@ -1,11 +1,13 @@
 """One decoder: every odd kind of picture is the same face to fer-run and to whatever reads a dataset."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from conftest import Run
 from fer_runtime.data.dataset import load
 from fer_runtime.data.decode import decode
 from fer_runtime.sources.files import Pictures
@@ -47,3 +49,22 @@ def test_an_odd_picture_is_the_face_that_a_viewer_shows(name: str, tmp_path: Pat
 )
 def test_what_is_broken_or_hostile_is_no_picture(data: bytes) -> None:
     assert decode(data) is None
+
+
+def test_an_album_tells_what_it_passes_over(command: Run, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.JFIF", "c.jpe", "d.gif", "e.HEIC", "f.mp4", ".g.png"):
+        (tmp_path / name).write_bytes(FILES["palette.gif" if name == "d.gif" else "lossy.jfif"])
+    (tmp_path / "more").mkdir()
+    done = command("fer-run", "--source", tmp_path, "--headless", "--jsonl", tmp_path / "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    names = [json.loads(line)["name"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert names == ["a.jpg", "b.JFIF", "c.jpe", "d.gif"]
+    assert "2 files of other kinds were passed over; found 1 .heic, 1 .mp4 (first: " in done.stderr
+    assert "1 folders in" in done.stderr
+    for name in names:
+        (tmp_path / name).unlink()
+    done = command("fer-run", "--source", tmp_path, "--headless")
+    assert done.returncode == 1
+    assert "holds no pictures: expected files such as .jpg or .png; found 1 .heic, 1 .mp4, 1 .jsonl, 1 folders" in (
+        done.stderr
+    )

@@ -10,7 +10,7 @@ from typing import IO
 
 from fer_runtime.data import fer2013_csv, layout
 from fer_runtime.data.folder_names import SPLITS, Split
-from fer_runtime.data.listing import Image, Listing, Other, listed
+from fer_runtime.data.listing import Image, Listing, kinds, listed
 from fer_runtime.errors import FerError
 
 __all__ = ["SPLITS", "Entry", "Index", "Split", "images", "opened"]
@@ -69,7 +69,7 @@ def images(path: Path) -> Iterator[list[Image]]:
     """
     with _sentences(path), listed(path) as found:
         if not found.images:
-            raise FerError(f"{path} holds no images: expected a folder or zip with some{_kinds(found.others)}")
+            raise FerError(f"{path} holds no images: expected a folder or zip with some{kinds(found.others)}")
         yield found.images
 
 
@@ -127,7 +127,7 @@ def _of_archived_table(path: Path, found: Listing) -> Index:
     if not tables:
         raise FerError(
             f"{path} holds no images: expected class folders with images, such as train/happy/1.jpg, or fer2013.csv"
-            f"{_kinds(found.others)}"
+            f"{kinds(found.others)}"
         )
     chosen = [inside for inside, (_, columns) in tables.items() if columns & set(fer2013_csv.USAGE)] or list(tables)
     if len(chosen) > 1:
@@ -168,7 +168,7 @@ def _notes(found: Listing, entries: list[Entry], strays: list[PurePosixPath]) ->
     classes = {PurePosixPath(*entry.path.parts[: -len(PurePosixPath(entry.inside).parts)]) for entry in entries}
     above = {parent for folder in classes for parent in folder.parents}
     if unknown := [file for file in found.others if file[0].parent not in above]:
-        notes.append(f"{len(unknown)} files of other kinds were passed over{_kinds(unknown)} (first: {unknown[0][0]})")
+        notes.append(f"{len(unknown)} files of other kinds were passed over{kinds(unknown)} (first: {unknown[0][0]})")
     filled = {inside.parent for inside, _ in found.images}
     filled |= {parent for folder in filled | found.folders for parent in folder.parents}
     if empty := sorted(found.folders - filled):
@@ -181,12 +181,6 @@ def _notes(found: Listing, entries: list[Entry], strays: list[PurePosixPath]) ->
                 if fer2013_csv.columns_of(stream):
                     notes.append(f"{inside} was passed over, as there are images: to read it, give it by itself")
     return tuple(notes)
-
-
-def _kinds(files: list[Other]) -> str:
-    """How many files of which suffix, as "; found 12 .heic and 1 .txt"; empty for none."""
-    kinds = Counter(inside.suffix.lower() or "without suffix" for inside, _ in files)
-    return "; found " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5)) if kinds else ""
 
 
 def _check_trained(path: Path, entries: list[Entry]) -> None:

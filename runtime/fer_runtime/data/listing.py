@@ -6,9 +6,10 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO
 
 from fer_runtime.data.decode import IMAGE_SUFFIXES
@@ -82,7 +83,7 @@ def _walk(
     with os.scandir(folder) as entries:
         for entry in entries:
             path = inside / entry.name
-            if _ignored(path):
+            if is_ignored(path):
                 continue
             if not entry.is_dir():
                 files.append(path)
@@ -99,7 +100,7 @@ def _in_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
     found = Listing()
     for member in sorted(archive.infolist(), key=lambda m: m.filename):
         inside = _inside(path, member.filename)
-        if _ignored(inside):
+        if is_ignored(inside):
             continue
         if member.is_dir():
             found.folders.add(inside)
@@ -123,7 +124,7 @@ def _in_tar(path: Path, tar: tarfile.TarFile) -> Listing:
     found = Listing()
     for member in tar:
         inside = _inside(path, member.name)
-        if not member.isfile() or _ignored(inside):
+        if not member.isfile() or is_ignored(inside):
             continue
         if inside.suffix.lower() in IMAGE_SUFFIXES:
             raise FerError(f"{path} holds images: unpack it (tar -xf {path.name}) and give the folder, or a zip")
@@ -154,7 +155,18 @@ def _inside(path: Path, name: str) -> PurePosixPath:
     return inside
 
 
-def _ignored(inside: PurePosixPath) -> bool:
+def kinds(files: Iterable[Other]) -> str:
+    """As `kinds_of`, of what a listing found."""
+    return kinds_of(inside for inside, _ in files)
+
+
+def kinds_of(files: Iterable[PurePath]) -> str:
+    """How many files of which suffix, as "; found 12 .heic, 1 .txt"; empty for none."""
+    counts = Counter(file.suffix.lower() or "without suffix" for file in files)
+    return "; found " + ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5)) if counts else ""
+
+
+def is_ignored(inside: PurePath) -> bool:
     """Whether it is hidden, or what macOS and Windows leave behind."""
     hidden = any(part.startswith((".", "__MACOSX")) for part in inside.parts)
     return hidden or inside.name.lower() in DESKTOP_FILES

@@ -1,8 +1,9 @@
 """From the name that the user gives to a source."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from fer_runtime.data.decode import IMAGE_SUFFIXES
+from fer_runtime.data.listing import is_ignored, kinds_of
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import Source
 from fer_runtime.sources.files import Pictures, Video
@@ -29,15 +30,36 @@ def open_source(
         return Live(name, profile=profile, size=size, fps=fps)
     path = Path(name)
     if path.is_dir():
-        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        if not pictures:
-            raise FerError(f"the folder {path} holds no pictures: expected files such as .jpg or .png")
-        return Pictures(pictures)
+        return _album(path)
     if not path.is_file():
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
     if path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:  # a single GIF is mostly a short video
         return Pictures([path])
     return Video(path, realtime, profile)
+
+
+def _album(folder: Path) -> Pictures:
+    """The pictures that lie directly in a folder; what else is there is told. Raises FerError for a folder without."""
+    try:
+        files = [file for file in sorted(folder.iterdir()) if not is_ignored(PurePath(file.name))]
+    except OSError as error:
+        raise FerError(f"cannot read {folder}: {error.strerror}") from error
+    folders = [file for file in files if file.is_dir()]
+    pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    others = sorted(set(files) - set(pictures) - set(folders))
+    inside = f", {len(folders)} folders" if folders else ""
+    if not pictures:
+        raise FerError(
+            f"the folder {folder} holds no pictures: expected files such as .jpg or .png{kinds_of(others)}{inside}"
+        )
+    album = Pictures(pictures)
+    if others:
+        album.notes.append(
+            f"{len(others)} files of other kinds were passed over{kinds_of(others)} (first: {others[0]})"
+        )
+    if folders:
+        album.notes.append(f"{len(folders)} folders in {folder} were passed over: give each by itself")
+    return album
 
 
 def is_camera(name: str) -> bool:
