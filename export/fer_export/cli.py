@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
 
 
+def _by_name(_context: click.Context, _argument: click.Parameter, value: Path) -> Path:
+    """A model of this checkout's models/ by its name, any other by its file."""
+    named = Path(__file__).parents[2] / "models" / f"{value}.pt"
+    return named if not value.exists() and named.is_file() else value
+
+
 @click.command(epilog="Example: fer-export runs/small/model.pt --precision int8 --data fer2013.zip")
-@click.argument("model", type=FILE)
+@click.argument("model", type=FILE, callback=_by_name)
 @click.option(
     "--out", type=FILE, metavar="FILE|DIR",
     help="The file to write, or its folder.  [default: NAME.onnx, NAME.fp16.onnx or NAME.int8.onnx here]",
@@ -76,7 +82,8 @@ def cli(
 ) -> None:
     """Write MODEL as ONNX, and hold it against PyTorch's own outputs.
 
-    MODEL is a model.pt of fer-train fit, a torch.export program (.pt2), or a state_dict with --arch and --labels.
+    MODEL is a model.pt of fer-train fit, a name in the checkout (fer-small), a torch.export program (.pt2), or
+    a state_dict with --arch and --labels.
 
     The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. When a gate
     is breached no file is written, and the exit code is 3: a logit that differs from PyTorch's by more than 1e-4 of

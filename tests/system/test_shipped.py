@@ -59,3 +59,17 @@ def test_the_benchmarked_accuracy_is_the_checkpoint() -> None:
     for path in MODELS:
         scores, expected = rows[f"{path.stem}.onnx"]["scores"], checkpoint.load(path).metrics["valid"]
         assert {key: scores[key] for key in expected} == expected
+
+
+def test_a_shipped_model_is_found_by_its_name(command: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes((ROOT / "docs" / "demo.png").read_bytes())
+    run = ["fer-run", "--source", picture, "--headless", "--jsonl", "-", "--model"]
+    named, default, unknown = (command(*run, name, cwd=tmp_path) for name in ("fer-small", default_model(), "fer-huge"))
+    assert named.returncode == default.returncode == 0, named.stderr
+    assert json.loads(named.stdout.splitlines()[-1])["faces"] == json.loads(default.stdout.splitlines()[-1])["faces"]
+    assert unknown.returncode == 1
+    assert "fer-huge" in unknown.stderr
+    exported = command("fer-export", "fer-nano", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert Classifier(tmp_path / "fer-nano.onnx").manifest.checkpoint == sha256(ROOT / "models" / "fer-nano.pt")

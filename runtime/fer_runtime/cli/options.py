@@ -14,9 +14,19 @@ MAX_THREADS = 64
 
 Decorator = Callable[[Any], Any]  # click's own
 
+
+def _shipped(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    """A model that comes with the package by its name, any other by its file, None for the default."""
+    if value is None or value.exists():
+        return value
+    from fer_runtime.model.session import shipped_models
+
+    return shipped_models().get(str(value), value)
+
+
 model: Decorator = click.option(
-    "--model", type=FILE, metavar="FILE",
-    help="ONNX file that fer-export wrote.  [default: the package's own, fer-small in int8]",
+    "--model", type=FILE, callback=_shipped, metavar="FILE|NAME",
+    help="ONNX file that fer-export wrote, or a model of the package: fer-small.  [default: fer-small]",
 )  # fmt: skip
 json_file: Decorator = click.option("--json", "json_file", type=FILE, metavar="FILE", help="Also write a JSON report.")
 threads: Decorator = click.option(

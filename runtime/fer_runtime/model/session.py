@@ -14,6 +14,7 @@ from fer_runtime.model import onnx_format
 from fer_runtime.model.inference import batched
 from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIES, Manifest, parse
 
+DEFAULT_MODEL = "fer-small"
 NOWHERE = "/nonexistent/"
 MAKER = "that fer-export wrote"
 LARGEST_MODEL = 256 * 2**20  # bytes
@@ -40,9 +41,15 @@ def open_session(model: bytes, threads: int = 1, optimized: bool = True) -> ort.
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def shipped_models() -> dict[str, Path]:
+    """The models that come with the package, in int8, by name."""
+    files = Path(str(resources.files("fer_runtime") / "assets")).glob("*.int8.onnx")
+    return {file.name.removesuffix(".int8.onnx"): file for file in sorted(files)}
+
+
 def default_model() -> Path:
-    """The model that the package brings: our small network in int8."""
-    return Path(str(resources.files("fer_runtime") / "assets" / "fer-small.int8.onnx"))
+    """The one of `shipped_models` that is used where none is named."""
+    return shipped_models()[DEFAULT_MODEL]
 
 
 class Classifier:
