@@ -1,4 +1,4 @@
-"""Labelled faces in photographs without people: where a face stands in a frame, and the frame with the face in it."""
+"""Labelled faces composited into photographs without people."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,30 @@ from numpy.typing import NDArray
 from fer_runtime.types import Box
 
 WIDTH, HEIGHT = 640, 480
-SHOWN = 5  # frames of each face: the first is looked at as a whole, in the others the face is followed
+FRAMES_PER_FACE = 5  # the first is searched as a whole, in the others the face is followed
 BACKGROUNDS = ("coffee", "rocket", "chelsea", "brick", "grass", "gravel")  # of skimage.data, shipped with it
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A face in a frame. x, y: its centre; size: its side; angle: degrees."""
+class FacePlacement:
+    """Where a face stands in a frame."""
 
     x: float
+    """Of its centre, pixels."""
     y: float
     size: int
+    """Of its side, pixels."""
     angle: int
+    """Degrees, counter-clockwise."""
 
     @property
     def box(self) -> Box:
         """The square, before it was turned."""
         return self.x - self.size / 2, self.y - self.size / 2, self.size, self.size
 
-    def moved(self, steps: int) -> "Placed":
+    def moved(self, steps: int) -> "FacePlacement":
         """A pixel to the right for each step."""
-        return Placed(self.x + steps, self.y, self.size, self.angle)
+        return FacePlacement(self.x + steps, self.y, self.size, self.angle)
 
 
 def backgrounds() -> list[NDArray[np.uint8]]:
@@ -46,15 +49,17 @@ def backgrounds() -> list[NDArray[np.uint8]]:
     return pictures
 
 
-def place(size: int, angle: int, rng: np.random.RandomState) -> Placed:
-    """Somewhere in the frame, where all of the turned square stays in it for SHOWN frames."""
+def place(size: int, angle: int, rng: np.random.RandomState) -> FacePlacement:
+    """Somewhere in the frame, where all of the turned square stays in it for FRAMES_PER_FACE frames."""
     turn = np.deg2rad(abs(angle))
     half = size / 2 * (np.cos(turn) + np.sin(turn)) + 1
-    return Placed(rng.uniform(half, WIDTH - half - SHOWN), rng.uniform(half, HEIGHT - half), size, angle)
+    return FacePlacement(
+        rng.uniform(half, WIDTH - half - FRAMES_PER_FACE), rng.uniform(half, HEIGHT - half), size, angle
+    )
 
 
-def paste(face: NDArray[np.uint8], background: NDArray[np.uint8], placed: Placed) -> NDArray[np.uint8]:
-    """A frame with the face in it. face: uint8 [channels, side, side], grey or red first.
+def paste(face: NDArray[np.uint8], background: NDArray[np.uint8], placement: FacePlacement) -> NDArray[np.uint8]:
+    """The frame with the face in it. face: uint8 [channels, side, side], grey or red first.
 
     FER2013's faces are cut off at brow and chin. A detector wants the shape of a head, so each is continued by its
     mirror image and fades out in an oval round the square (as squares, a third fewer are found at 112 pixels).
@@ -66,8 +71,8 @@ def paste(face: NDArray[np.uint8], background: NDArray[np.uint8], placed: Placed
     middle = side / 2 + beyond - 0.5
     rows, columns = np.mgrid[: len(picture), : len(picture)]
     alpha = np.clip((1 - np.hypot((columns - middle) / (0.75 * side), (rows - middle) / (0.92 * side))) / 0.15, 0, 1)
-    matrix = cv2.getRotationMatrix2D((middle, middle), placed.angle, placed.size / side)
-    matrix[:, 2] += placed.x - middle, placed.y - middle
+    matrix = cv2.getRotationMatrix2D((middle, middle), placement.angle, placement.size / side)
+    matrix[:, 2] += placement.x - middle, placement.y - middle
     # Cubic: linear enlarging would blur the face, at a cost of its own that no camera has.
     shown = cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
     opaque = cv2.warpAffine(alpha.astype(np.float32), matrix, (WIDTH, HEIGHT))[:, :, None]

@@ -11,24 +11,28 @@ from fer_runtime.pipeline.loop import Loop
 from fer_runtime.sources.factory import open_source
 from fer_runtime.types import Box
 
-SAME = 0.4  # least overlap (intersection over union) of a found face with a labelled one, unless its centre lies inside
+MIN_IOU = 0.4  # of a found face with a labelled one, unless its centre lies inside
 
 
 @dataclass(frozen=True)
-class Found:
-    """faces: labelled ones; found: how many of them were; false_alarms: found faces that are not labelled."""
+class DetectionResult:
+    """Found and missed faces of labelled photographs."""
 
     photos: int
     faces: int
+    """Labelled ones."""
     found: int
+    """Of the labelled ones."""
     false_alarms: int
+    """Found faces that are not labelled."""
     missed: tuple[str, ...]
+    """File and box of each."""
 
 
-def measure(folder: Path, classifier: Classifier) -> Found:
-    """Look at the photographs that a folder's `boxes.csv` names: image,x,y,w,h in pixels, a row a face.
+def measure(folder: Path, classifier: Classifier) -> DetectionResult:
+    """Run the loop on the photographs that a folder's `boxes.csv` names: image,x,y,w,h in pixels, a row a face.
 
-    A photograph without a face has a row without numbers; those that are not named are passed over. Raises FerError.
+    A photograph without a face has a row without numbers; those that are not named do not count. Raises FerError.
     """
     labelled = _boxes(folder / "boxes.csv")
     everything = Loop(open_source(str(folder)), classifier)
@@ -40,7 +44,7 @@ def measure(folder: Path, classifier: Classifier) -> Found:
     missed = [f"{name} {box}" for name, boxes in labelled.items() for box in boxes if box not in matched[name]]
     faces = sum(map(len, labelled.values()))
     seen = sum(len(result.faces) for result in results)
-    return Found(len(results), faces, faces - len(missed), seen - (faces - len(missed)), tuple(missed))
+    return DetectionResult(len(results), faces, faces - len(missed), seen - (faces - len(missed)), tuple(missed))
 
 
 def match(found: list[Box], labelled: list[Box]) -> list[Box]:
@@ -48,7 +52,7 @@ def match(found: list[Box], labelled: list[Box]) -> list[Box]:
     pairs = sorted(((overlap(f, b), i, j) for i, f in enumerate(found) for j, b in enumerate(labelled)), reverse=True)
     taken: dict[int, int] = {}
     for share, i, j in pairs:
-        if (share >= SAME or centre_inside(found[i], labelled[j])) and i not in taken and j not in taken.values():
+        if (share >= MIN_IOU or centre_inside(found[i], labelled[j])) and i not in taken and j not in taken.values():
             taken[i] = j
     return [labelled[j] for j in sorted(taken.values())]
 

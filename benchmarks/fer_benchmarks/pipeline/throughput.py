@@ -1,8 +1,9 @@
-"""The loop on a whole video as fast as it goes: what each part costs, how alike and how steadily it answers."""
+"""The loop on a whole video as fast as it goes: what each part costs, how consistent and how steady its labels are."""
 
 import os
 import time
 from collections import defaultdict
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FaceKey = tuple[int, int]  # index of the frame, number of the track
+MIN_IOU = 0.5  # of two boxes that are the same face in two runs
 
-class Timed:
-    """A detector or classifier with the CPU seconds that it took, and called several times where it is slowed."""
+
+class TimedNetwork:
+    """A detector or classifier and the CPU seconds that it took; slowed, it runs several times per call."""
 
     def __init__(self, inner: Any, times: int = 1) -> None:
-        self.inner, self.times, self.seconds = inner, times, 0.0
+        self.inner, self.times, self.cpu_s = inner, times, 0.0
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Any:
-        """What the one inside answers."""
+        """What the one inside returns."""
         begin = time.thread_time()
         for _ in range(self.times):
-            answer = self.inner(pixels)
-        self.seconds += time.thread_time() - begin
-        return answer
+            result = self.inner(pixels)
+        self.cpu_s += time.thread_time() - begin
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
 
-def full_speed(video: Path, interval: float) -> dict[str, Any]:
-    """The whole file as fast as it goes: frames a second, the share of each part, and every answer."""
+@dataclass
+class VideoRun:
+    """One run over a whole video."""
+
+    labels: dict[FaceKey, tuple[str, str]] = field(default_factory=dict)
+    """Smoothed and raw label of each face in each frame."""
+    boxes: dict[FaceKey, tuple[int, int, int, int]] = field(default_factory=dict)
+    """x, y, width, height in pixels."""
+    frames: int = 0
+    fps: float = 0
+    """At full speed."""
+    networks_ms_per_frame: float = 0
+    """CPU time of the networks."""
+    rest_ms_per_frame: float = 0
+    """CPU time of everything else but capture and decoding."""
+
+    def flips(self) -> tuple[int, int]:
+        """Changes of the smoothed and the raw label from one frame of a track to its next; "uncertain" is a label."""
+        tracks: dict[int, list[tuple[str, str]]] = defaultdict(list)
+        for (_, track), pair in sorted(self.labels.items()):
+            tracks[track].append(pair)
+        counts = [[sum(a[i] != b[i] for a, b in pairwise(each)) for i in (0, 1)] for each in tracks.values()]
+        smoothed, raw = np.sum(counts, axis=0).tolist() if counts else (0, 0)
+        return smoothed, raw
+
+
+def full_speed(video: Path, interval: float) -> VideoRun:
+    """The whole file as fast as it goes. interval: seconds between searches of the whole frame."""
     from fer_runtime.faces.detection import RetinaFace
     from fer_runtime.model.session import Classifier
     from fer_runtime.outputs.jsonl import JsonLines
@@ -38,56 +68,37 @@ def full_speed(video: Path, interval: float) -> dict[str, Any]:
     from fer_runtime.sources.factory import open_source
     from fer_runtime.system.profiler import Profile
 
-    parts: list[Any] = [Timed(part) for part in (Classifier(), RetinaFace(), RetinaFace.nearby())]
+    parts: list[Any] = [TimedNetwork(part) for part in (Classifier(), RetinaFace(), RetinaFace.nearby())]
     output = JsonLines(os.devnull)
-    labels: dict[tuple[int, int], tuple[str, str]] = {}
-    places: dict[tuple[int, int], tuple[int, ...]] = {}
-    frames = 0
-    profile = Profile()
+    found, profile = VideoRun(), Profile()
     source = open_source(str(video), profile=profile)
     begin = time.perf_counter()
     classifier, whole, nearby = parts
     for frame, result in Loop(source, classifier, whole, nearby, profile=profile, interval=interval):
         output.write(frame.image, result)
         for face in result.faces:
-            labels[frame.index, face.track] = (face.label, face.raw_label)
-            places[frame.index, face.track] = face.box
-        frames += 1
-    took = time.perf_counter() - begin
-    networks = sum(part.seconds for part in parts)
-    rest = profile.plain()["loop_cpu_seconds"] - networks
-    return {
-        "frames": frames,
-        "frames_a_second": frames / took,
-        "rest_ms_a_frame": 1e3 * rest / frames,
-        "networks_ms_a_frame": 1e3 * networks / frames,
-        "labels": labels,
-        "places": places,
-    }
+            found.labels[frame.index, face.track] = (face.label, face.raw_label)
+            found.boxes[frame.index, face.track] = face.box
+        found.frames += 1
+    found.fps = found.frames / (time.perf_counter() - begin)
+    networks_s = sum(part.cpu_s for part in parts)
+    found.networks_ms_per_frame = 1e3 * networks_s / found.frames
+    found.rest_ms_per_frame = 1e3 * (profile.plain()["loop_cpu_seconds"] - networks_s) / found.frames
+    return found
 
 
-def agreement(one: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
-    """Share of the faces in both runs, matched by their box, with the same label, and with the same raw one."""
+def agreement(one: VideoRun, other: VideoRun) -> tuple[float, float]:
+    """Shares of the faces in both runs, matched by their box, whose smoothed and whose raw label is the same."""
     from fer_runtime.faces.similarity import overlap
 
-    by_frame: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for key in other["labels"]:
+    by_frame: dict[int, list[FaceKey]] = defaultdict(list)
+    for key in other.labels:
         by_frame[key[0]].append(key)
     same = []
-    for key, labels in one["labels"].items():
-        box = one["places"][key]
-        share, match = max(((overlap(box, other["places"][k]), k) for k in by_frame[key[0]]), default=(0.0, key))
-        if share > 0.5:
-            same.append([a == b for a, b in zip(labels, other["labels"][match], strict=True)])
-    label, raw = np.mean(same, axis=0).tolist() if same else (1.0, 1.0)
-    return label, raw
-
-
-def flips(labels: dict[tuple[int, int], tuple[str, str]]) -> tuple[int, int]:
-    """Changes of the label, and of the raw one, between an answer of a track and its next; "uncertain" is one more."""
-    tracks: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for (_, track), pair in sorted(labels.items()):
-        tracks[track].append(pair)
-    counts = [[sum(a[i] != b[i] for a, b in pairwise(each)) for i in (0, 1)] for each in tracks.values()]
-    shown, raw = np.sum(counts, axis=0).tolist() if counts else (0, 0)
-    return shown, raw
+    for key, labels in one.labels.items():
+        box = one.boxes[key]
+        iou, match = max(((overlap(box, other.boxes[k]), k) for k in by_frame[key[0]]), default=(0.0, key))
+        if iou > MIN_IOU:
+            same.append([a == b for a, b in zip(labels, other.labels[match], strict=True)])
+    smoothed, raw = np.mean(same, axis=0).tolist() if same else (1.0, 1.0)
+    return smoothed, raw
