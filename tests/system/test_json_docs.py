@@ -36,7 +36,7 @@ def reports(command: Run, trained: Path, exported: dict[str, Path], faces_zip: P
             tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:  # fmt: skip
     folder = tmp_path_factory.mktemp("reports")
     checkpoint = trained / "model.pt"
-    lines = {
+    lines: dict[str, list[object]] = {
         "fer-run": ["--source", clip, "--headless", "--max-frames", 2, "--jsonl"],
         "fer-verify": [exported["fp32"], "--json"],
         "fer-doctor": ["--json"],
