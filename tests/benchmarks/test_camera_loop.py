@@ -96,7 +96,7 @@ def test_frames_for_which_there_is_no_time_are_not_decoded(clip: Path) -> None:
         seen.append(frame.index)
         if len(seen) == 6:
             break
-    stages = profile.plain()["stages"]
-    assert stages["decode"]["n"] <= 8
-    assert stages["capture"]["n"] > 2 * stages["decode"]["n"]
+    stages = profile.usage().stages
+    assert stages["decode"].n <= 8
+    assert stages["capture"].n > 2 * stages["decode"].n
     assert seen == sorted(set(seen))

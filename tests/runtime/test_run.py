@@ -236,7 +236,7 @@ def test_the_profile_names_every_stage(command: Run, clip: Path, tmp_path: Path)
     plain = json.loads((tmp_path / "profile.json").read_text())
     stages = plain["stages"]
     assert set(stages) == {"capture", "decode", "detect", "follow", "crop", "classify", "smooth", "output"}
-    assert plain["answers"] == stages["crop"]["n"] == stages["output"]["n"] == stages["follow"]["n"] == FRAMES
+    assert plain["frames"] == stages["crop"]["n"] == stages["output"]["n"] == stages["follow"]["n"] == FRAMES
     assert 0 < stages["classify"]["n"] <= FRAMES  # not where nothing changed
     assert FRAMES / 25 * 2 <= stages["detect"]["n"] < FRAMES / 5
     assert stages["smooth"]["n"] == 2 * FRAMES

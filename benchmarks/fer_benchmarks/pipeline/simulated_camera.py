@@ -115,11 +115,11 @@ def paced(video: Path, seconds: float, max_fps: float | None = None, slowed: int
         passes_ms.append(1e3 * (time.perf_counter() - camera.given))
         if time.monotonic() - begin > seconds:
             break
-    used = profile.plain()
+    used = profile.usage()
     return PacedRun(
-        used["answers_a_second"],
-        used["loop_cpu_seconds"] / used["seconds"],
-        (used["cpu_seconds"] - used["loop_cpu_seconds"]) / used["seconds"],
-        used["frame_age_ms"]["p99"],
+        used.fps,
+        used.loop_cpu_seconds / used.seconds,
+        (used.cpu_seconds - used.loop_cpu_seconds) / used.seconds,
+        used.frame_age_ms.p99,
         max(passes_ms),
     )

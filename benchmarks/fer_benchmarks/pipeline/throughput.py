@@ -83,7 +83,7 @@ def full_speed(video: Path, interval: float) -> VideoRun:
     found.fps = found.frames / (time.perf_counter() - begin)
     networks_s = sum(part.cpu_s for part in parts)
     found.networks_ms_per_frame = 1e3 * networks_s / found.frames
-    found.rest_ms_per_frame = 1e3 * (profile.plain()["loop_cpu_seconds"] - networks_s) / found.frames
+    found.rest_ms_per_frame = 1e3 * (profile.usage().loop_cpu_seconds - networks_s) / found.frames
     return found
 
 

@@ -37,7 +37,7 @@ class Systemd:
             self._next = now + self._pause
         elif now >= self._next:
             rate = (self._answers - self._told) / (now - self._next + self._pause)
-            self._send("WATCHDOG=1", f"STATUS={rate:.1f} answers a second, {len(result.faces)} faces now")
+            self._send("WATCHDOG=1", f"STATUS={rate:.1f} frames per second, {len(result.faces)} faces now")
             self._told, self._next = self._answers, now + self._pause
         return True
 

@@ -9,7 +9,7 @@ from fer_runtime.system.thermal import SYSTEM, THROTTLED, temperature, throttlin
 
 log = logging.getLogger(__name__)
 
-# Degrees Celsius and the answers a second allowed from there on. A Raspberry Pi's firmware slows the processor at 80.
+# Degrees Celsius and the frames per second allowed from there on. A Raspberry Pi's firmware slows the processor at 80.
 STEPS = ((75.0, 10.0), (77.0, 5.0), (79.0, 2.0))
 COOLER = 3.0  # degrees below a step's before it ends
 EARLY = 0.01  # seconds by which a frame may come before it is due: frames do not come evenly
@@ -25,7 +25,7 @@ class Pace:
     """
 
     def __init__(self, max_fps: float | None = None, heat: "Heat | None" = None, live: bool = True) -> None:
-        """max_fps: answers a second of the source's own time at most; heat: of this machine, when None."""
+        """max_fps: frames per second of the source's own time at most; heat: of this machine, when None."""
         self._live = live
         self._pause = 0.0 if max_fps is None else 1 / max_fps
         self._heat = heat or Heat()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,49 @@ OF_SOURCE = ("capture", "decode")  # in a thread of their own for cameras and st
 LATEST = 20_000  # measurements of a stage that are kept: a run may last for months
 
 
+@dataclass(frozen=True)
+class Percentiles:
+    """Of the latest 20,000 measurements, in milliseconds."""
+
+    n: int
+    """Measurements."""
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class StageTimes(Percentiles):
+    """How long one stage takes."""
+
+    share: float
+    """Of the time of all stages."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A run so far, as `--profile` writes it."""
+
+    frames: int
+    """With a result."""
+    seconds: float
+    """Since the start."""
+    fps: float
+    """Frames with a result per second."""
+    cpu_seconds: float
+    """Of the process."""
+    loop_cpu_seconds: float
+    """Of the loop's thread, without capture and decode."""
+    capture_cpu_seconds: float
+    """Of capture and decode, without the threads that a video decoder starts itself."""
+    peak_memory_bytes: int
+    frame_age_ms: Percentiles
+    """From a frame's capture to its result."""
+    stages: dict[str, StageTimes]
+
+
 class Profile:
-    """Durations of stages and ages of answers, the latest ones of each, and what the process has used."""
+    """Durations of stages and ages of frames at their results, the latest ones of each, and what the process uses."""
 
     def __init__(self) -> None:
         self._ms = {stage: Latest() for stage in STAGES}
@@ -26,7 +67,7 @@ class Profile:
         self._cpu_of_source = self._own_source_cpu = 0.0  # seconds; the second: those in the loop's thread
         self._loop: tuple[int, float, float] | None = None  # the loop's thread, its CPU seconds at the start and so far
         self._ages = Latest()
-        self._answers = 0
+        self._frames = 0
         self._started, self._cpu = time.monotonic(), time.process_time()
 
     @contextmanager
@@ -52,59 +93,50 @@ class Profile:
         self._loop = (threading.get_ident(), self._loop[1] if self._loop else now, now)
 
     def answered(self, age_ms: float) -> None:
-        """Count an answer, so many milliseconds after its frame was captured."""
-        self._answers += 1
+        """Count a frame with a result, so many milliseconds after its capture."""
+        self._frames += 1
         self._ages.append(age_ms)
 
-    def plain(self) -> dict[str, Any]:
-        """For JSON. Milliseconds; share: of all measured time; n: how often, of the latest 20,000.
-
-        cpu_seconds: of the process; loop_cpu_seconds: of the loop's thread, all but capture and decode;
-        capture_cpu_seconds: of capture and decode, without the threads that a video decoder starts itself.
-        """
+    def usage(self) -> Usage:
+        """All of it so far."""
         seconds = time.monotonic() - self._started
         total = sum(self._total.values()) or 1.0
-        return {
-            "answers": self._answers,
-            "seconds": round(seconds, 3),
-            "answers_a_second": round(self._answers / seconds, 2),
-            "cpu_seconds": round(time.process_time() - self._cpu, 3),
-            "loop_cpu_seconds": round(self._loop_cpu(), 3),
-            "capture_cpu_seconds": round(self._cpu_of_source, 3),
-            "peak_memory_bytes": peak_bytes(),
-            "frame_age_ms": _percentiles(self._ages),
-            "stages": {
-                name: _percentiles(took) | {"share": round(self._total[name] / total, 4)}
+        return Usage(
+            frames=self._frames,
+            seconds=round(seconds, 3),
+            fps=round(self._frames / seconds, 2),
+            cpu_seconds=round(time.process_time() - self._cpu, 3),
+            loop_cpu_seconds=round(self._loop_cpu(), 3),
+            capture_cpu_seconds=round(self._cpu_of_source, 3),
+            peak_memory_bytes=peak_bytes(),
+            frame_age_ms=Percentiles(len(self._ages), *_percentiles(self._ages)),
+            stages={
+                name: StageTimes(len(took), *_percentiles(took), round(self._total[name] / total, 4))
                 for name, took in self._ms.items()
                 if took
             },
-        }
+        )
 
     def table(self) -> str:
         """The same for a terminal."""
-        plain = self.plain()
+        usage = self.usage()
         lines = [f"{'stage':10}{'n':>8}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}{'share':>8}"]
-        rows = {**plain["stages"], "age": plain["frame_age_ms"]}
-        for name, row in rows.items():
-            times = "".join(f"{row[p]:10.3f}" for p in ("p50", "p95", "p99"))
-            lines.append(
-                f"{name:10}{row['n']:8}{times}{row['share']:8.1%}"
-                if "share" in row
-                else f"{name:10}{row['n']:8}{times}"
-            )
+        lines += [f"{_row(name, stage)}{stage.share:8.1%}" for name, stage in usage.stages.items()]
+        lines.append(_row("age", usage.frame_age_ms))
         cpu, loop, capture = (
-            f"{plain[f'{name}cpu_seconds'] / max(plain['seconds'], 1e-9):.1%}" for name in ("", "loop_", "capture_")
+            f"{spent / max(usage.seconds, 1e-9):.1%}"
+            for spent in (usage.cpu_seconds, usage.loop_cpu_seconds, usage.capture_cpu_seconds)
         )
-        memory = plain["peak_memory_bytes"] / 2**20
+        memory = usage.peak_memory_bytes / 2**20
         used = f"{cpu} of a core (the loop {loop}, capture and decode {capture}), {memory:.0f} MiB"
-        return "\n".join([*lines, f"{plain['answers_a_second']:g} answers a second, {used}"])
+        return "\n".join([*lines, f"{usage.fps:g} frames per second, {used}"])
 
     def _loop_cpu(self) -> float:
         return self._loop[2] - self._loop[1] - self._own_source_cpu if self._loop else 0.0
 
     def to_json(self) -> str:
-        """`plain` as text."""
-        return json.dumps(self.plain(), indent=2) + "\n"
+        """`usage` as text."""
+        return json.dumps(asdict(self.usage()), indent=2) + "\n"
 
 
 class Latest:
@@ -127,6 +159,11 @@ class Latest:
         return self._values[: len(self)].astype(np.float64)
 
 
-def _percentiles(values: Latest) -> dict[str, float]:
+def _percentiles(values: Latest) -> tuple[float, float, float]:
+    """p50, p95, p99."""
     p50, p95, p99 = np.percentile(values.kept(), [50, 95, 99]).round(4).tolist() if values else (0.0, 0.0, 0.0)
-    return {"n": len(values), "p50": p50, "p95": p95, "p99": p99}
+    return p50, p95, p99
+
+
+def _row(name: str, times: Percentiles) -> str:
+    return f"{name:10}{times.n:8}{times.p50:10.3f}{times.p95:10.3f}{times.p99:10.3f}"

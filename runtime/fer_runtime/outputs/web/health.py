@@ -53,7 +53,7 @@ class Health(Collector):
             "captured": self._captured,
             "answered": self._answered,
             "dropped": self._captured - self._answered,
-            "answers_a_second": round(self._rate(), 2),
+            "fps": round(self._rate(), 2),
             "faces": self._faces,
             "age_ms": round(self._age_ms, 1),
             "cpu": round(self._busy(), 3),

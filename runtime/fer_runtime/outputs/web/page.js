@@ -112,7 +112,7 @@ function drawLane(canvas, track) {
 }
 
 function showHealth(health) {
-  at("rate").textContent = health.answers_a_second.toFixed(1);
+  at("rate").textContent = health.fps.toFixed(1);
   at("age").textContent = `${health.age_ms.toFixed(0)} ms`;
   at("cpu").textContent = percent(health.cpu);
   at("heat").hidden = health.temperature === null;
