@@ -18,7 +18,7 @@ import pytest
 
 from conftest import BIN, Run
 from fer_benchmarks.demo_clip import render
-from fer_runtime.sources.live import _differs, ask
+from fer_runtime.sources.captures import ask, differs
 
 PICAMERA2 = """
 import time
@@ -165,9 +165,9 @@ class Webcam:
     [
         (True, (640, 480), 30, "YUYV", ""),
         (True, (1280, 720), 30, "MJPG", ""),
-        (False, (1280, 720), 30, "YUYV", "10 frames a second, asked for 30"),
+        (False, (1280, 720), 30, "YUYV", "10 fps, asked for 30"),
         (True, (1920, 1080), None, "MJPG", "1280x720, asked for 1920x1080"),
-        (False, (1920, 1080), 30, "YUYV", "1280x720, asked for 1920x1080 and 10 frames a second, asked for 30"),
+        (False, (1920, 1080), 30, "YUYV", "1280x720, asked for 1920x1080 and 10 fps, asked for 30"),
         (True, None, 15, "YUYV", ""),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_webcam_is_asked(jpeg: bool, size: tuple[int, int] | None, fps: float 
     webcam = Webcam(jpeg)
     ask(webcam, size, fps)  # type: ignore[arg-type]  # it has what `ask` calls, and is no cv2.VideoCapture
     assert webcam.codec == codec
-    assert _differs(webcam, size, fps) == told  # type: ignore[arg-type]  # the same
+    assert differs(webcam, size, fps) == told  # type: ignore[arg-type]  # the same
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,25 @@
 """From the name that the user gives to a source."""
 
+import os
+import stat
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fer_runtime.data.decode import IMAGE_SUFFIXES
 from fer_runtime.data.listing import is_ignored, kinds_of
 from fer_runtime.errors import FerError
+from fer_runtime.redact import redact_url
+from fer_runtime.sources.addresses import is_address, local_path
 from fer_runtime.sources.base import Source
 from fer_runtime.sources.files import Pictures, Video
 from fer_runtime.system.profiler import Profile
+
+if TYPE_CHECKING:
+    from fer_runtime.sources.live import Live
+
+CAMERA_FOLDERS = ("/dev/video", "/dev/v4l/")  # where cameras are even while they are unplugged
+FILE_SCHEMES = ("http", "https", "ftp", "sftp")  # what serves files as fast as they are read; others keep a pace
 
 
 def open_source(
@@ -23,16 +35,18 @@ def open_source(
     profile: takes how long frames took to capture and decode. size (width, height) and fps: what a camera is asked for.
     """
     if (size or fps) and not is_camera(name):
-        raise FerError(f"--size and --fps are for a camera: {name} comes as it is")
-    if is_camera(name) or "://" in name:
-        from fer_runtime.sources.live import Live
-
-        return Live(name, profile=profile, size=size, fps=fps)
-    path = Path(name)
+        raise FerError(f"--size and --fps are for a camera: {redact_url(name)} comes as it is")
+    path = local_path(name) or Path(name)
+    if is_camera(name):
+        return _live(name, profile, size, fps)
+    if is_address(name) and not local_path(name):
+        return _open_address(name, realtime, profile)
     if path.is_dir():
         return _album(path)
-    if not path.is_file():
+    if not path.exists():
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
+    if not path.is_file():
+        raise FerError(f"{path} is a pipe or a socket: expected a camera number, a URL, a video, a picture or a folder")
     if path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:  # a single GIF is mostly a short video
         return Pictures([path])
     return Video(path, realtime, profile)
@@ -62,7 +76,29 @@ def _album(folder: Path) -> Pictures:
     return album
 
 
+def _live(name: str, profile: Profile | None, size: tuple[int, int] | None = None, fps: float | None = None) -> "Live":
+    from fer_runtime.sources.live import Live
+
+    return Live(name, profile, size, fps)
+
+
+def _open_address(url: str, realtime: bool, profile: Profile | None) -> Source:
+    """A finished video, of which every frame counts, or a stream."""
+    live = _live(url, profile)
+    if not live.has_end or urlsplit(url).scheme.lower() not in FILE_SCHEMES:
+        return live
+    live.close()
+    return Video(url, realtime, profile)
+
+
 def is_camera(name: str) -> bool:
-    """Whether it names a camera of this machine: a number, a /dev path, or `picamera`."""
+    """Whether it names a camera of this machine: a number, a device or a link to one, or `picamera`."""
     number = name.isascii() and name.isdecimal() and len(name) < 4
-    return number or name.startswith("/dev/video") or name == "picamera"
+    return number or name == "picamera" or name.startswith(CAMERA_FOLDERS) or _is_device(name)
+
+
+def _is_device(name: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False

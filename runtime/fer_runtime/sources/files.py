@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from fer_runtime.data.decode import decode_bgr, read_picture
 from fer_runtime.errors import FerError
+from fer_runtime.redact import redact_url
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
+from fer_runtime.sources.captures import Capture, open_address, open_file
 from fer_runtime.sources.media_clock import JUMPING, MediaClock
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
 MAX_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over
 MEASURED_FRAMES = 30  # from which a video's frames per second are taken where it declares nothing likely
+COMPLETE = 0.9  # of the declared frames or seconds, below which the user is told that the end is missing
 MIN_SHOWN_S = 1.0  # of a video in real time one frame per second is given however late, where decoding is too slow
 
 
@@ -50,22 +54,32 @@ class Pictures:
 class Video:
     """A video file: every frame, as fast as they are asked for; or, in real time, the one that is due."""
 
-    def __init__(self, path: Path, realtime: bool = False, profile: Profile | None = None) -> None:
-        """realtime: frames come at the file's own pace, and those that are late are passed over. Raises FerError."""
+    def __init__(self, path: Path | str, realtime: bool = False, profile: Profile | None = None) -> None:
+        """path: of a file, or the address of one on a server. Raises FerError for what is no video.
+
+        realtime: frames come at the file's own pace, and those that are late are passed over.
+        """
         self._profile = profile or Profile()
         self.live = realtime
         self.notes: list[str] = []
-        self._path = path
-        self._capture = cv2.VideoCapture(str(path))
+        self._shown = redact_url(str(path))
+        self._clock_jumps = Path(self._shown).suffix.lower() in JUMPING
+        capture = partial(open_address, path) if isinstance(path, str) else partial(open_file, path)
+        self._capture = capture()
         if not self._capture.isOpened():
-            raise FerError(f"{path} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
-        self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS)) or _measured_fps(path)
+            raise FerError(
+                f"{self._shown} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi"
+            )
+        declared = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = nominal_fps(declared) or _measured_fps(capture())
+        self._count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # by the declared rate; below 0 when unknown
+        self._seconds = self._count / declared if declared > 0 else 0.0
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
         """The frames in order for which `should_decode`. Raises FerError when there is none."""
-        clock = MediaClock(self.fps, self._path.suffix.lower() in JUMPING)
+        clock = MediaClock(self.fps, self._clock_jumps)
         index = left_out = 0
-        shown = 0.0  # media time of the last frame that was given
+        at = shown = 0.0  # media time of the last frame, and of the last one that was given
         started = time.monotonic()
         try:
             while (broken := self._grab()) is not None:
@@ -88,9 +102,11 @@ class Video:
         finally:
             self._capture.release()
         if index == 0:
-            raise FerError(f"{self._path} holds no frame that can be decoded: is it complete?")
+            raise FerError(f"{self._shown} holds no frame that can be decoded: is it complete?")
         if left_out:
             self.notes.append(f"{left_out} frames cannot be decoded and were left out")
+        if index < COMPLETE * self._count and at + clock.step < COMPLETE * self._seconds and not self._clock_jumps:
+            self.notes.append(f"{self._shown} ends after {at:.1f} of {self._seconds:.1f} seconds: is it complete?")
 
     def _grab(self) -> int | None:
         """Take the next frame: how many before it are broken; None at the end."""
@@ -103,9 +119,8 @@ class Video:
         return image.astype(np.uint8, copy=False) if fine else None
 
 
-def _measured_fps(path: Path) -> float:
+def _measured_fps(capture: Capture) -> float:
     """Frames per second of the first frames, by their timestamps; 0 where those tell nothing likely."""
-    capture = cv2.VideoCapture(str(path))
     stamps = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(MEASURED_FRAMES) if capture.grab()]
     capture.release()
     steps = np.diff(stamps)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import cv2
@@ -15,28 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
+from fer_runtime.redact import redact_url
+from fer_runtime.sources.addresses import has_end, has_length, is_address, refusal
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
+from fer_runtime.sources.captures import Capture, differs, open_address, open_camera
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_MS = 10_000
 FIRST_WAIT_S, MAX_WAIT_S = 0.2, 10.0  # before a lost source is opened again; each wait doubles the last
 TICK_S = 0.1  # between two calls of on_idle
 LOOK_S = 0.5  # between looks whether a lost source is back, which ends a wait
+PLAYED = 0.95  # of its duration, after which a stream that has one is over when it ends
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
-
-
-class Capture(Protocol):
-    """As much of cv2.VideoCapture as is used of it, under its names."""
-
-    # OpenCV's names, and its manual explains them: hence what lint is told below.
-    def isOpened(self) -> bool: ...  # noqa: D102, N802
-    def grab(self) -> bool: ...  # noqa: D102
-    def retrieve(self) -> tuple[bool, Any]: ...  # noqa: D102
-    def get(self, what: int, /) -> float: ...  # noqa: D102
-    def release(self) -> None: ...  # noqa: D102
 
 
 class Live:
@@ -57,38 +48,49 @@ class Live:
         fps: float | None = None,
         open_capture: Callable[[], Capture] | None = None,
     ) -> None:
-        """name: a camera's number or /dev path, `picamera`, or a URL. Raises FerError where it cannot be opened.
+        """name: a camera's number, its device or a link to it, `picamera`, or a URL. Raises FerError if it is not open.
 
         size (width, height) and fps: what a camera is asked for; the log has a line where it gives something else.
         open_capture: opens a capture of another kind, each time anew; `name` only names it then.
         """
-        self._name, self._profile = name, profile or Profile()
-        self._open = open_capture or partial(_open, name, size, fps)
+        self._name, self._shown, self._profile = name, redact_url(name), profile or Profile()
+        self._open = open_capture or (
+            partial(open_address, name) if is_address(name) else partial(open_camera, name, size, fps)
+        )
         self.notes: list[str] = []
         self._capture = self._open()
         if not self._capture.isOpened():
-            raise FerError(f"cannot open {'stream' if '://' in name else 'camera'} {name}: {_advice(name)}")
+            raise FerError(f"cannot open {'stream' if is_address(name) else 'camera'} {self._shown}: {_advice(name)}")
         self.fps = nominal_fps(self._capture.get(cv2.CAP_PROP_FPS))
-        if given := _differs(self._capture, size, fps):
-            log.warning("%s gives %s", name, given)
+        if given := differs(self._capture, size, fps):
+            log.warning("%s gives %s", self._shown, given)
         self._index = 0  # of the next frame
+        self._position_ms = 0.0  # of the last frame in a stream that has a duration
         self._wait = 0.0  # seconds, the last before the source was opened again; 0 while it gives frames
         self._there = True  # whether the source seemed to be there at the last look
         self._newest: Frame | None = None
         self._changed = threading.Condition()
         self._over = threading.Event()
 
-    def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:
-        """The newest frame each time one is asked for, without end. Raises FerError when not even one came.
+    @property
+    def has_end(self) -> bool:
+        """Whether it is a finished video, of which every frame can be had."""
+        return is_address(self._name) and has_end(self._capture, self._name)
 
-        should_decode is called in the thread that reads, on_idle in the caller's.
+    def close(self) -> None:
+        """Close a source of which no frames were asked for."""
+        self._capture.release()
+
+    def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:
+        """The newest frame each time one is asked for. Raises FerError when not even one came.
+
+        Only a stream with a duration, such as a recording by RTSP, has an end. should_decode is called in the thread
+        that reads, on_idle in the caller's.
         """
         reader = threading.Thread(target=self._read, args=[should_decode], name="capture", daemon=True)
         reader.start()
         try:
-            while not self._over.is_set():
-                if (frame := self._next(on_idle)) is None:
-                    return
+            while (frame := self._next(on_idle)) is not None:
                 yield frame
         finally:
             self._over.set()
@@ -99,7 +101,9 @@ class Live:
         with self._changed:
             while self._newest is None:
                 if self._over.is_set():
-                    raise FerError(f"{self._name} opened but gave no frame: is another program using the camera?")
+                    if self._index == 0:
+                        raise FerError(f"{self._shown} opened but gave no frame: is another program using the camera?")
+                    return None
                 if not self._changed.wait(TICK_S) and not on_idle(time.monotonic() - began):
                     return None
             frame, self._newest = self._newest, None
@@ -109,7 +113,7 @@ class Live:
         """The reading thread: frames while there are any, then the source opened again, until the end is wanted."""
         try:
             self._publish_frames(should_decode)
-            while self._index and not self._over.is_set():
+            while self._index and not self._over.is_set() and not self._is_played():
                 self._reopen()
                 self._publish_frames(should_decode)
         finally:
@@ -122,6 +126,7 @@ class Live:
         """Publish the frames to be decoded until the source gives no more."""
         while not self._over.is_set() and self._grab():
             at = time.monotonic()
+            self._position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
             if should_decode(at):  # others are not decoded: with motion JPEG that is most of the work
                 image = self._decode()
                 if image is None:
@@ -140,9 +145,18 @@ class Live:
             fine, image = self._capture.retrieve()
         return np.asarray(image, np.uint8) if fine else None
 
+    def _is_played(self) -> bool:
+        """Whether what ended was no stream, but a recording or a file that was played to its end."""
+        if not is_address(self._name):
+            return False
+        seconds = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) / (self.fps or 1.0)
+        if seconds > 0:
+            return self._position_ms / 1e3 >= PLAYED * seconds
+        return not self._wait and has_length(self._name)
+
     def _publish(self, frame: Frame) -> None:
         if self._wait:
-            log.warning("%s is back", self._name)
+            log.warning("%s is back", self._shown)
             self._wait = 0.0
         with self._changed:
             self._newest = frame
@@ -151,7 +165,7 @@ class Live:
     def _reopen(self) -> None:
         """Open the source again after a wait, which is twice the last one unless the source was seen again."""
         if not self._wait:
-            log.warning("%s gives no more frames: it is opened again until it does", self._name)
+            log.warning("%s gives no more frames: it is opened again until it does", self._shown)
         self._wait = min(MAX_WAIT_S, 2 * self._wait or FIRST_WAIT_S)
         self._capture.release()
         if self._came_back(self._wait):
@@ -169,20 +183,6 @@ class Live:
         return False
 
 
-def _open(name: str, size: tuple[int, int] | None, fps: float | None) -> Capture:
-    if name == "picamera":
-        from fer_runtime.sources.picamera import PiCamera
-
-        return PiCamera(size, fps)
-    if "://" in name:
-        limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
-        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [v for limit in limits for v in (limit, TIMEOUT_MS)])
-    capture = cv2.VideoCapture(int(name) if name.isdecimal() else name)
-    if size or fps:
-        ask(capture, size, fps)
-    return capture
-
-
 def _is_there(name: str) -> bool:
     """Whether its server takes a connection, or its device exists; False too where that cannot be told.
 
@@ -190,7 +190,7 @@ def _is_there(name: str) -> bool:
     """
     if name == "picamera":
         return False
-    if "://" not in name:
+    if not is_address(name):
         return Path(f"/dev/video{name}" if name.isdecimal() else name).exists()
     try:
         url = urlsplit(name)
@@ -202,38 +202,10 @@ def _is_there(name: str) -> bool:
     return True
 
 
-def ask(capture: cv2.VideoCapture, size: tuple[int, int] | None, fps: float | None) -> None:
-    """Ask a camera for frames of this size and pace; as motion JPEG where it gives less otherwise.
-
-    Raw frames fill USB 2 at 640x480, so that most webcams give larger ones slowly or not at all.
-    """
-    for codec in ("", "MJPG"):
-        if codec:
-            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*codec))
-        if size:
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-        if fps:
-            capture.set(cv2.CAP_PROP_FPS, fps)
-        if not _differs(capture, size, fps):
-            break
-
-
-def _differs(capture: Capture, size: tuple[int, int] | None, fps: float | None) -> str:
-    """What the camera gives, in words, where it is not what was asked for."""
-    width, height = (round(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    given = nominal_fps(capture.get(cv2.CAP_PROP_FPS))
-    words = []
-    if size and (width, height) != size:
-        words.append(f"{width}x{height}, asked for {size[0]}x{size[1]}")
-    if fps and abs(given - fps) > 0.5:
-        words.append(f"{given:g} frames a second, asked for {fps:g}" if given else "no word on its frames a second")
-    return " and ".join(words)
-
-
 def _advice(name: str) -> str:
-    if "://" in name:
-        return "is the address right and the server up?"
+    if is_address(name):
+        reason = refusal(name)
+        return f"the server says {reason}" if reason else "is the address right and the server up?"
     if name == "picamera":
         return "is another program using it? `rpicam-hello --list-cameras` lists what the system finds"
     cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"

@@ -1,0 +1,85 @@
+"""Captures of OpenCV: of cameras, files and addresses, each opened so that its name means what the user meant by it."""
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+from fer_runtime.sources.base import nominal_fps
+
+TIMEOUT_MS = 10_000  # to open an address, and for each of its frames
+
+
+class Capture(Protocol):
+    """As much of cv2.VideoCapture as is used of it, under its names."""
+
+    # OpenCV's names, and its manual explains them: hence what lint is told below.
+    def isOpened(self) -> bool: ...  # noqa: D102, N802
+    def grab(self) -> bool: ...  # noqa: D102
+    def retrieve(self) -> tuple[bool, Any]: ...  # noqa: D102
+    def get(self, what: int, /) -> float: ...  # noqa: D102
+    def release(self) -> None: ...  # noqa: D102
+
+
+def open_camera(name: str, size: tuple[int, int] | None = None, fps: float | None = None) -> Capture:
+    """A camera's number, its device or a link to it, or `picamera`, asked for this size and pace."""
+    if name == "picamera":
+        from fer_runtime.sources.picamera import PiCamera
+
+        return PiCamera(size, fps)
+    if name.isdecimal():
+        capture = cv2.VideoCapture(int(name))
+    else:
+        # Links are followed each time: plugged in again, a camera may be another device under the same link.
+        capture = cv2.VideoCapture(os.path.realpath(name), _backend(cv2.CAP_V4L2))
+    if size or fps:
+        ask(capture, size, fps)
+    return capture
+
+
+def open_file(path: Path) -> Capture:
+    """A video file."""
+    # Absolute, as ffmpeg takes what stands before a colon for a protocol; and by ffmpeg alone, as OpenCV takes names
+    # with digits or % for numbered pictures where ffmpeg finds no video.
+    return cv2.VideoCapture(os.path.abspath(path), _backend(cv2.CAP_FFMPEG))
+
+
+def open_address(url: str) -> Capture:
+    """A stream, or a file on a server."""
+    limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, [v for limit in limits for v in (limit, TIMEOUT_MS)])
+
+
+def _backend(wanted: int) -> int:
+    """The wanted one where this OpenCV has it: a distribution's own may read videos with GStreamer alone."""
+    return wanted if wanted in cv2.videoio_registry.getBackends() else cv2.CAP_ANY
+
+
+def ask(capture: cv2.VideoCapture, size: tuple[int, int] | None, fps: float | None) -> None:
+    """Ask a camera for frames of this size and pace; as motion JPEG where it gives less otherwise.
+
+    Raw frames fill USB 2 at 640x480, so that most webcams give larger ones slowly or not at all.
+    """
+    for codec in ("", "MJPG"):
+        if codec:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*codec))
+        if size:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        if fps:
+            capture.set(cv2.CAP_PROP_FPS, fps)
+        if not differs(capture, size, fps):
+            break
+
+
+def differs(capture: Capture, size: tuple[int, int] | None, fps: float | None) -> str:
+    """What the camera gives, in words, where it is not what was asked for."""
+    width, height = (round(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    given = nominal_fps(capture.get(cv2.CAP_PROP_FPS))
+    words = []
+    if size and (width, height) != size:
+        words.append(f"{width}x{height}, asked for {size[0]}x{size[1]}")
+    if fps and abs(given - fps) > 0.5:
+        words.append(f"{given:g} fps, asked for {fps:g}" if given else "no word on its frames per second")
+    return " and ".join(words)
