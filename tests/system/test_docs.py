@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import ROOT
 from tools import commands_page
@@ -49,6 +50,19 @@ def test_the_commands_page_holds_every_command_and_option() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert set(commands_page.COMMANDS) == set(scripts)
     assert commands_page.PAGE.read_text() == commands_page.page(), "a command's help changed: run `make docs`"
+
+
+def test_the_version_and_the_address_stand_in_one_place() -> None:
+    """CITATION.cff repeats the version of pyproject.toml; the placeholder of the repository's owner is there alone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project["version"]
+    assert citation["authors"] == project["authors"]
+    assert project["version"] in (ROOT / "CHANGELOG.md").read_text()
+    placeholder = "github.com/" + "OWNER"
+    assert [path.name for path in TRACKED if path.is_file() and placeholder.encode() in path.read_bytes()] == [
+        "pyproject.toml"
+    ]
 
 
 def test_the_readme_is_read_in_one_go() -> None:
