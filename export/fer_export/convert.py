@@ -18,6 +18,7 @@ from fer_export.validation.speedup import SpeedError, Timing
 from fer_runtime.data.dataset import Faces
 from fer_runtime.data.metrics import Scores, score
 from fer_runtime.errors import FerError, GateError
+from fer_runtime.model import cost
 from fer_runtime.model.manifest import Manifest
 
 
@@ -128,9 +129,15 @@ def _with_facts(source: Source, core: onnx.ModelProto) -> Manifest:
     return replace(
         manifest,
         checkpoint=source.digest,
-        macs=manifest.macs or export.macs(core),
+        macs=manifest.macs or _macs(core, manifest),
         versions=manifest.versions | versions,
     )
+
+
+def _macs(core: onnx.ModelProto, manifest: Manifest) -> int:
+    """Multiply-adds per face, 0 where onnxruntime cannot run the graph."""
+    counted = cost.count(core.SerializeToString(), (1, manifest.channels, manifest.size, manifest.size))
+    return counted.macs if counted else 0
 
 
 def _chosen(

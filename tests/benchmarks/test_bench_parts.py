@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from conftest import ROOT
 from fer_benchmarks import results
-from fer_benchmarks.classifiers import backends, cost, specs
+from fer_benchmarks.classifiers import backends, specs
 from fer_benchmarks.measure import environment
 from fer_benchmarks.measure.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer_benchmarks.measure.energy import find_meter
@@ -24,7 +24,7 @@ from fer_benchmarks.results import PERCENTILES, ModelResult, Report
 from fer_export.validation import speedup
 from fer_export.validation.speedup import Timing
 from fer_runtime.errors import FerError
-from fer_runtime.model import onnx_writer, peak
+from fer_runtime.model import cost, onnx_writer, peak
 from fer_runtime.model.manifest import golden_faces
 from fer_runtime.model.normalization import ForeignOptions
 from fer_runtime.model.session import Classifier, default_model, open_session

@@ -11,10 +11,9 @@ import numpy as np
 
 from fer_benchmarks.classifiers import backends
 from fer_benchmarks.classifiers.backends import Plain, Task
-from fer_benchmarks.classifiers.cost import NUMPY
-from fer_benchmarks.classifiers.cost import count as count_macs
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
+from fer_runtime.model import cost
 from fer_runtime.model.manifest import METADATA_KEY
 from fer_runtime.model.normalization import EXAMPLE_LABELS, ForeignOptions, check_labels, normalization
 from fer_runtime.model.preprocessing import CHANNELS
@@ -120,11 +119,13 @@ def _of_file(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
         return _foreign(name, file, options)
     manifest = Classifier(file).manifest
     facts = replace(_facts(file), precision=manifest.precision, parameters=manifest.parameters, macs=manifest.macs)
-    cost = count_macs(file.read_bytes(), (1, manifest.channels, manifest.size, manifest.size))
+    counted = cost.count(file.read_bytes(), (1, manifest.channels, manifest.size, manifest.size))
     notes = []
-    if cost and cost.macs != manifest.macs:
-        notes.append(f"{name}: the manifest tells {manifest.macs:,} MAC, its graph has {cost.macs:,}, which are shown")
-        facts = replace(facts, macs=cost.macs)
+    if counted and counted.macs != manifest.macs:
+        notes.append(
+            f"{name}: the manifest tells {manifest.macs:,} MAC, its graph has {counted.macs:,}, which are shown"
+        )
+        facts = replace(facts, macs=counted.macs)
     command = _command(Task("onnxruntime", str(file)))
     spec = ModelSpec(
         name, "onnxruntime", manifest.labels, manifest.size, manifest.colour, facts, command, True, tuple(notes)
@@ -141,7 +142,7 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
         )
     check_labels(options.labels)
     inputs = open_file(file).get_inputs()
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in NUMPY:
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in cost.INPUT_TYPES:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         raise FerError(f"{file} takes {found}: expected one input of four dimensions, float or uint8")
     last = inputs[0].shape[3] in (1, 3) and inputs[0].shape[1] not in (1, 3)
@@ -164,10 +165,10 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
             f"{file} answers {answer.shape[1:]} classes for {len(options.labels)} --labels: give one a class"
         )
     shape = (1, size, size, count) if last else (1, count, size, size)
-    cost = count_macs(file.read_bytes(), shape)
+    counted = cost.count(file.read_bytes(), shape)
     facts = _facts(file)
-    if cost:
-        facts = replace(facts, macs=cost.macs, parameters=cost.parameters)
+    if counted:
+        facts = replace(facts, macs=counted.macs, parameters=counted.parameters)
     command = _command(Task("onnxruntime", str(file), plain))
     return ModelSpec(name, "onnxruntime", options.labels, size, colours[count], facts, command, True), plain
 

@@ -1,7 +1,5 @@
 """torch -> ONNX: one self-describing file, uint8 pixels in, logits and probabilities out."""
 
-import math
-
 import numpy as np
 import onnx
 import torch
@@ -63,22 +61,6 @@ def _root(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
-
-
-def macs(model: onnx.ModelProto) -> int:
-    """Multiply-adds of one face in convolutions and matrix products, counted from shapes."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    values = [*inferred.input, *inferred.value_info, *inferred.output]
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
-    shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
-    total = 0
-    for node in model.graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or not {*node.input[:2], node.output[0]} <= shapes.keys():
-            continue
-        left, right = (shapes[name] for name in node.input[:2])
-        terms = math.prod(right[1:]) if node.op_type == "Conv" else left[-1]
-        total += math.prod(shapes[node.output[0]][1:]) * terms
-    return total
 
 
 def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ COUNTED = {"Conv", "QLinearConv", "ConvInteger", "Gemm", "MatMul", "QLinearMatMu
 WEIGHT = {"QLinearConv": 3, "QLinearMatMul": 3}  # which input is the second factor, 1 elsewhere
 FLOAT, DOUBLE, INT8, HALF = 1, 11, 3, 10
 WEIGHT_TYPES = (FLOAT, DOUBLE, INT8, HALF)
-NUMPY = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+INPUT_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class _Node:
 
 @dataclass(frozen=True)
 class Cost:
-    """macs: multiply-adds of convolutions and matrix products for one face; parameters: numbers in weights."""
+    """What a network costs."""
 
     macs: int
+    """Multiply-adds per face, of convolutions and matrix products."""
     parameters: int
+    """Numbers in its weights."""
 
 
 def count(model: bytes, shape: tuple[int, ...]) -> Cost | None:
@@ -45,7 +47,7 @@ def count(model: bytes, shape: tuple[int, ...]) -> Cost | None:
         session = open_session(with_outputs(model, sorted(wanted & made)), optimized=False)
         given = session.get_inputs()[0]
         outputs = [output.name for output in session.get_outputs()]
-        found = session.run(outputs, {given.name: np.zeros(shape, NUMPY[given.type])})
+        found = session.run(outputs, {given.name: np.zeros(shape, INPUT_TYPES[given.type])})
     except Exception:  # noqa: BLE001 - onnxruntime has no common base class, and without a count the rest still stands
         return None
     shapes = {name: sizes for name, (sizes, _) in weights.items()}
