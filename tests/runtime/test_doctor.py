@@ -21,7 +21,7 @@ Doctor = Callable[..., tuple[int, dict[str, dict[str, str]], str]]
 
 @pytest.fixture
 def doctor(command: Run, tmp_path: Path) -> Doctor:
-    """Runs it: exit code, findings by name, and what it printed."""
+    """Runs it: exit code, checks by name, and what it printed."""
 
     def run(*arguments: object, **variables: str) -> tuple[int, dict[str, dict[str, str]], str]:
         report = tmp_path / "doctor.json"
@@ -29,7 +29,7 @@ def doctor(command: Run, tmp_path: Path) -> Doctor:
         assert "Traceback" not in done.stderr
         plain = json.loads(report.read_text())
         assert plain["ok"] == (done.returncode == 0)
-        return done.returncode, {finding["name"]: finding for finding in plain["findings"]}, done.stdout
+        return done.returncode, {check["name"]: check for check in plain["checks"]}, done.stdout
 
     return run
 
@@ -42,13 +42,13 @@ def stand_in(folder: Path, module: str, program: str) -> str:
 
 
 def test_a_healthy_machine(doctor: Doctor) -> None:
-    code, findings, printed = doctor()
+    code, checks, printed = doctor()
     assert code == 0
-    assert list(findings) == list(PROBES)
-    assert all(finding["state"] in ("ok", "note") for finding in findings.values())
-    assert all(finding["advice"] for finding in findings.values() if finding["state"] == "note")
-    assert "frames a second with one face" in findings["speed"]["found"]
-    assert findings["model"]["found"].endswith(DEFAULT_MODEL_SHA256)
+    assert list(checks) == list(PROBES)
+    assert all(check["status"] in ("ok", "note") for check in checks.values())
+    assert all(check["advice"] for check in checks.values() if check["status"] == "note")
+    assert "fps with one face" in checks["speed"]["detail"]
+    assert checks["model"]["detail"].endswith(DEFAULT_MODEL_SHA256)
     assert "fer-run works here" in printed
 
 
@@ -58,24 +58,24 @@ def test_the_hash_is_that_of_the_packages_model() -> None:
 
 @pytest.mark.parametrize(
     ("module", "names"),
-    [("cv2", {"opencv", "answers", "model", "display", "speed"}), ("onnxruntime", {"answers", "model", "speed"})],
+    [("cv2", {"opencv", "inference", "model", "display", "speed"}), ("onnxruntime", {"inference", "model", "speed"})],
 )
-def test_an_illegal_instruction_is_a_finding(doctor: Doctor, tmp_path: Path, module: str, names: set[str]) -> None:
+def test_an_illegal_instruction_is_a_result(doctor: Doctor, tmp_path: Path, module: str, names: set[str]) -> None:
     program = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
-    code, findings, printed = doctor(PYTHONPATH=stand_in(tmp_path / "wheels", module, program))
+    code, checks, printed = doctor(PYTHONPATH=stand_in(tmp_path / "wheels", module, program))
     assert code == 3
-    assert {name for name, finding in findings.items() if finding["state"] == "bad"} == names
+    assert {name for name, check in checks.items() if check["status"] == "fail"} == names
     for name in names:
-        assert findings[name]["found"] == "its process was ended: illegal instruction"
-        assert "lacks an instruction" in findings[name]["advice"]
+        assert checks[name]["detail"] == "its process was ended: illegal instruction"
+        assert "lacks an instruction" in checks[name]["advice"]
     assert "fer-run will not work: see" in printed
 
 
 def test_a_missing_system_library(doctor: Doctor, tmp_path: Path) -> None:
     program = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
-    code, findings, _ = doctor(PYTHONPATH=stand_in(tmp_path / "wheels", "cv2", program))
+    code, checks, _ = doctor(PYTHONPATH=stand_in(tmp_path / "wheels", "cv2", program))
     assert code == 3
-    assert findings["opencv"]["advice"].startswith("sudo apt-get install libgl1")
+    assert checks["opencv"]["advice"].startswith("sudo apt-get install libgl1")
 
 
 def test_two_wheels_of_opencv_at_once(doctor: Doctor, tmp_path: Path) -> None:
@@ -83,23 +83,23 @@ def test_two_wheels_of_opencv_at_once(doctor: Doctor, tmp_path: Path) -> None:
         folder = tmp_path / "wheels" / f"{name.replace('-', '_')}-4.10.0.dist-info"
         folder.mkdir(parents=True)
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 4.10.0\n")
-    code, findings, _ = doctor(PYTHONPATH=str(tmp_path / "wheels"))
+    code, checks, _ = doctor(PYTHONPATH=str(tmp_path / "wheels"))
     assert code == 3
-    assert "pip uninstall -y opencv-python opencv-python-headless" in findings["packages"]["advice"]
+    assert "pip uninstall -y opencv-python opencv-python-headless" in checks["packages"]["advice"]
 
 
 def test_models_that_will_not_do(doctor: Doctor, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(default_model().read_bytes()[:1000])
     for file in (broken, tmp_path / "missing.onnx"):
-        code, findings, _ = doctor("--model", file)
+        code, checks, _ = doctor("--model", file)
         assert code == 3
-        assert {name for name, finding in findings.items() if finding["state"] == "bad"} == {
-            "answers",
+        assert {name for name, check in checks.items() if check["status"] == "fail"} == {
+            "inference",
             "model",
             "speed",
         }
-        assert str(file) in findings["model"]["found"]
+        assert str(file) in checks["model"]["detail"]
 
 
 def test_wrong_answers_are_bad(doctor: Doctor, tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_wrong_answers_are_bad(doctor: Doctor, tmp_path: Path) -> None:
     manifest["golden"]["logits"][0][0] += 1
     entry.value = json.dumps(manifest)
     onnx.save(file, str(tmp_path / "other.onnx"))
-    code, findings, _ = doctor("--model", tmp_path / "other.onnx")
+    code, checks, _ = doctor("--model", tmp_path / "other.onnx")
     assert code == 3
-    assert findings["answers"]["state"] == "bad"
-    assert "golden logits 1.0e+00 off" in findings["answers"]["found"]
-    assert findings["model"]["state"] == "ok"  # a file of one's own may have any hash
+    assert checks["inference"]["status"] == "fail"
+    assert "golden logits 1.0e+00 off" in checks["inference"]["detail"]
+    assert checks["model"]["status"] == "ok"  # a file of one's own may have any hash
 
 
 def test_a_report_that_cannot_be_written(command: Run, tmp_path: Path) -> None:

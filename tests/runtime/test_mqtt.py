@@ -14,7 +14,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from conftest import Run, start
-from fer_runtime.outputs.mqtt import MOST_WAITING, Mqtt
+from fer_runtime.outputs.mqtt import MAX_QUEUED, Mqtt
 from fer_runtime.types import Result
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -228,7 +228,7 @@ def test_a_broker_that_takes_nothing_costs_no_memory_and_no_wait() -> None:
             assert output.write(image, result)
             most = max(most, len(output._waiting))
             time.sleep(0.002)
-        assert most == MOST_WAITING
+        assert most == MAX_QUEUED
         client.close()
         output.close()
 

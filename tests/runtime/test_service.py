@@ -204,9 +204,9 @@ def test_systemd_is_told(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert time.monotonic() - begun < 60
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
-    assert messages[0].startswith("READY=1\nSTATUS=first answer")
+    assert messages[0].startswith("READY=1\nSTATUS=first result")
     assert 2 <= len(messages[1:-1]) <= 12  # every half second or so, of four seconds
-    assert all(re.match(r"WATCHDOG=1\nSTATUS=[0-9.]+ frames per second, 2 faces now", line) for line in messages[1:-1])
+    assert all(re.match(r"WATCHDOG=1\nSTATUS=[0-9.]+ fps, 2 faces now", line) for line in messages[1:-1])
 
 
 def test_a_deaf_systemd_is_no_error(command: Run, clip: Path, tmp_path: Path) -> None:

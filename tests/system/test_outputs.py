@@ -94,12 +94,12 @@ def test_a_recording_that_grows_no_more_is_ended_before_the_source_ends(tmp_path
 import resource, sys
 import numpy as np
 from pathlib import Path
-from fer_runtime.outputs.recording import STALLED, open_recording
+from fer_runtime.outputs.recording import MAX_STALLED_FRAMES, open_recording
 from fer_runtime.types import Result
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 recorder = open_recording(Path({str(tmp_path / "out.mkv")!r}), 25)
 picture = np.zeros((64, 64, 3), np.uint8)
-for index in range(3 * STALLED):
+for index in range(3 * MAX_STALLED_FRAMES):
     recorder.write(picture, Result(index, "", 1.0, ()))
 """
     done = subprocess.run([BIN / "python", "-c", program], capture_output=True, text=True, check=False)

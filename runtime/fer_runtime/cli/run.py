@@ -45,7 +45,7 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     help="Camera number, `picamera`, video or picture, rtsp/http address, or folder of pictures.",
 )
 @click.option("--size", callback=_size, metavar="WxH", help="Frames to ask a camera for, such as 1280x720.")
-@click.option("--fps", type=click.FloatRange(1, 1000), metavar="N", help="Frames a second to ask a camera for.")
+@click.option("--fps", type=click.FloatRange(1, 1000), metavar="N", help="Frame rate to ask a camera for.")
 @options.model
 @click.option("--detector", type=FILE, metavar="FILE", help="A YuNet file, in place of the built-in detector.")
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
@@ -70,12 +70,12 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     "--max-fps",
     type=click.FloatRange(0.1, 1000),
     metavar="N",
-    help="Answer at most N frames a second; pass over others.",
+    help="Process at most N frames per second; pass over others.",
 )
 @click.option("--realtime", is_flag=True, help="Play a video file at its own pace; pass over frames that are late.")
 @click.option(
     "--profile", "profiled", type=FILE, metavar="FILE",
-    help="At the end, tell how long each stage took; the same as JSON in FILE.",
+    help="At the end, print how long each stage took, and write it to FILE as JSON.",
 )  # fmt: skip
 @options.threads
 @options.verbosity
@@ -101,7 +101,7 @@ def cli(
     """Name the expressions of faces in live video.
 
     Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
-    stream only the newest frame is looked at, so answers are never behind. Frames are stored only by --record.
+    stream only the newest frame is processed, so results never lag behind. Frames are stored only by --record.
     """
     import cv2
 
@@ -109,7 +109,7 @@ def cli(
     from fer_runtime.faces.detection import RetinaFace, YuNet
     from fer_runtime.files import check_place, refuse_same, write_text
     from fer_runtime.model.session import Classifier
-    from fer_runtime.outputs.factory import Wanted, open_outputs
+    from fer_runtime.outputs.factory import OutputOptions, open_outputs
     from fer_runtime.pipeline.loop import Loop
     from fer_runtime.sources.factory import is_camera, open_source
     from fer_runtime.system.profiler import Profile
@@ -131,8 +131,8 @@ def cli(
     log.debug("source: %s, %g fps", "live" if frames.live else "a file", frames.fps)
     log.info(PRIVACY)
     with ExitStack() as closing:
-        wanted = Wanted(headless, is_camera(source), jsonl, record, web, mqtt)
-        outputs = open_outputs(wanted, frames, classifier.labels, closing)
+        asked = OutputOptions(headless, is_camera(source), jsonl, record, web, mqtt)
+        outputs = open_outputs(asked, frames, classifier.labels, closing)
         loop = Loop(
             frames,
             classifier,
@@ -155,15 +155,15 @@ def cli(
 
 def _drive(loop: "Loop", outputs: "Outputs", max_frames: int | None, profile: "Profile") -> None:
     """Feed every output until the source ends, an output asks to stop, or `max_frames` are done; then sum up."""
-    answered = found = 0
+    processed = found = 0
     for frame, result in loop:
         with profile.stage("output"):
             goes_on = outputs.write(frame.image, result)
-        answered += 1
+        processed += 1
         found += len(result.faces)
-        if not goes_on or answered == max_frames:
+        if not goes_on or processed == max_frames:
             break
-    log.info("%d frames, %d faces", answered, found)
+    log.info("%d frames, %d faces", processed, found)
 
 
 def main() -> None:

@@ -19,19 +19,25 @@ from fer_runtime.types import Result
 
 log = logging.getLogger(__name__)
 
-USUAL_FPS = 15.0  # of a recording whose source does not tell its own
+DEFAULT_FPS = 15.0  # of a recording whose source does not declare its own
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """fer-run's options of the same names. mirror: whether the window shows a mirror image."""
+class OutputOptions:
+    """fer-run's options about outputs."""
 
     headless: bool
+    """No window."""
     mirror: bool
+    """The window shows a mirror image."""
     jsonl: str | None
+    """File for JSON lines; - is standard output."""
     record: Path | None
+    """Video or picture file."""
     web: str | None
+    """[HOST:]PORT of the page."""
     mqtt: str | None
+    """URL of the broker."""
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Outputs:
         return all(going)
 
 
-def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closing: ExitStack) -> Outputs:
+def open_outputs(options: OutputOptions, source: Source, labels: tuple[str, ...], closing: ExitStack) -> Outputs:
     """The outputs asked for; each is closed when `closing` is. Raises FerError for what cannot be opened."""
     outputs = Outputs()
 
@@ -57,30 +63,30 @@ def open_outputs(wanted: Wanted, source: Source, labels: tuple[str, ...], closin
         outputs.every.append(output)
         closing.callback(output.close)
 
-    shown = not wanted.headless
+    shown = not options.headless
     if shown and not window.can_open():
         log.warning("no window can be opened here, going on as with --headless")
         shown = False
-    if wanted.record:
-        add(open_recording(wanted.record, source.fps or USUAL_FPS))
-    if wanted.jsonl:
-        add(JsonLines(wanted.jsonl))
-    if wanted.web is not None:
+    if options.record:
+        add(open_recording(options.record, source.fps or DEFAULT_FPS))
+    if options.jsonl:
+        add(JsonLines(options.jsonl))
+    if options.web is not None:
         from fer_runtime.outputs.web.server import WebPage
 
-        page = WebPage(wanted.web, labels)
+        page = WebPage(options.web, labels)
         add(page)
         log.warning("the page is at %s", page.address)
-    if wanted.mqtt is not None:
+    if options.mqtt is not None:
         from fer_runtime.outputs.mqtt import Mqtt
 
-        add(Mqtt(wanted.mqtt))
+        add(Mqtt(options.mqtt))
     if not outputs.every and not shown:
         add(JsonLines("-"))
     if "NOTIFY_SOCKET" in os.environ:  # started by systemd
         add(Systemd())
     if shown:
-        screen = window.Window(wanted.mirror)
+        screen = window.Window(options.mirror)
         add(screen)
         outputs.on_idle = screen.on_idle
     return outputs

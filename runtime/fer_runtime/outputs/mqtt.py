@@ -20,16 +20,17 @@ log = logging.getLogger(__name__)
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 TOPIC = "fer-edge"
 PASSWORD_VARIABLE = "FER_MQTT_PASSWORD"  # noqa: S105 - the variable's name
-LONGEST_TOPIC = 1000  # bytes
-MOST_WAITING = 20  # results on their way; further ones are left out
-KEEPALIVE, FAREWELL = 30, 2.0  # seconds: until a silent end is noticed, and that the goodbye may take
-FIRST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
+MAX_TOPIC_BYTES = 1000
+MAX_QUEUED = 20  # results on their way; further ones are dropped
+KEEPALIVE_S = 30  # until a broker that went silent is noticed
+DISCONNECT_TIMEOUT_S = 2.0
+MIN_RETRY_S, MAX_RETRY_S = 1, 30  # between two attempts to connect
 
 
 class Mqtt:
     """Publishes each result to TOPIC, and to TOPIC/status, retained, "online" or (also as the last will) "offline".
 
-    A thread of paho's connects, and connects again, for as long as it takes; meanwhile results are left out. Quality
+    A thread of paho's connects, and connects again, for as long as it takes; meanwhile results are dropped. Quality
     of service 0: the newest result counts.
     """
 
@@ -49,18 +50,18 @@ class Mqtt:
         if parts.scheme == "mqtts":
             client.tls_set()
         client.will_set(self._status, "offline", qos=1, retain=True)
-        client.reconnect_delay_set(FIRST_WAIT, LONGEST_WAIT)
+        client.reconnect_delay_set(MIN_RETRY_S, MAX_RETRY_S)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
-        client.connect_async(parts.hostname or "", parts.port or PORTS[parts.scheme], KEEPALIVE)
+        client.connect_async(parts.hostname or "", parts.port or PORTS[parts.scheme], KEEPALIVE_S)
         client.loop_start()
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:  # noqa: ARG002 - the protocol's signature
         """Send the result, unless the broker is away or behind; True, always and at once."""
         while self._waiting and self._is_over(*self._waiting[0]):
             self._waiting.popleft()
-        if self._client.is_connected() and len(self._waiting) < MOST_WAITING:
+        if self._client.is_connected() and len(self._waiting) < MAX_QUEUED:
             sent = self._client.publish(self._topic, result.to_json())
             if sent.rc == 0:
                 self._waiting.append((self._connection, sent))
@@ -77,7 +78,7 @@ class Mqtt:
         """Say goodbye, if the broker is there."""
         if not self._client.is_connected():
             return  # the thread may be in the middle of an attempt; it ends with the process
-        self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(FAREWELL)
+        self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(DISCONNECT_TIMEOUT_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -120,6 +121,6 @@ def _parsed(url: str) -> SplitResult:
     if parts.scheme not in PORTS or not host or port == 0:
         raise FerError(f"{expected}, found {parts.scheme or 'no scheme'} and {host or 'no host'}")
     topic = unquote(parts.path)
-    if any(sign in topic for sign in "+#\0") or len(topic.encode()) > LONGEST_TOPIC or parts.query or parts.fragment:
-        raise FerError(f"--mqtt: expected a topic without + # ? and of at most {LONGEST_TOPIC} bytes in the address")
+    if any(sign in topic for sign in "+#\0") or len(topic.encode()) > MAX_TOPIC_BYTES or parts.query or parts.fragment:
+        raise FerError(f"--mqtt: expected a topic without + # ? and of at most {MAX_TOPIC_BYTES} bytes in the address")
     return parts

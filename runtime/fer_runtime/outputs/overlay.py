@@ -8,9 +8,9 @@ from fer_runtime.types import Face, Result
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, DARK, ACCENT = (255, 255, 255), (32, 32, 32), (80, 200, 80)
-LONGEST_LABEL = 24  # characters
+MAX_LABEL_CHARS = 24
 Area = tuple[int, int, int, int]  # x, y, width, height in pixels
-SMALLEST_ROW = 12  # pixels: text below is not readable
+MIN_ROW_HEIGHT = 12  # pixels: text below is not readable
 
 
 def draw(image: NDArray[np.uint8], result: Result, bars: bool = True) -> NDArray[np.uint8]:
@@ -40,7 +40,7 @@ def _draw_face(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> Non
     scale = max(0.4, picture.shape[0] / 1500, min(1.2, width / 180))
     line = max(1, round(2 * scale))
     cv2.rectangle(picture, (x, y), (x + width, y + height), ACCENT, line + 1)
-    text = f"{face.label[:LONGEST_LABEL]} {face.confidence:.0%}"
+    text = f"{face.label[:MAX_LABEL_CHARS]} {face.confidence:.0%}"
     (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
     left = min(max(0, x), max(0, picture.shape[1] - text_width - 4))
     tall = text_height + 2 * below
@@ -57,7 +57,7 @@ def _draw_bars(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> Non
     """A row for each label on a dark panel beside the box, added to `taken`; left out where that has no room."""
     x, y, width, height = face.box
     row = min(30, height // len(face.probabilities))
-    if row < SMALLEST_ROW:
+    if row < MIN_ROW_HEIGHT:
         return
     scale, half = row / 34, 5 * row  # half the panel is labels, half bars
     panel, tall = 2 * half + 8, row * len(face.probabilities) + 4
@@ -71,7 +71,7 @@ def _draw_bars(picture: NDArray[np.uint8], face: Face, taken: list[Area]) -> Non
     for index, (label, probability) in enumerate(face.probabilities.items()):
         base = y + (index + 1) * row
         ink = ACCENT if label == face.label else WHITE
-        cv2.putText(picture, label[:LONGEST_LABEL], (left + 4, base - 3), FONT, scale, ink, 1, cv2.LINE_AA)
+        cv2.putText(picture, label[:MAX_LABEL_CHARS], (left + 4, base - 3), FONT, scale, ink, 1, cv2.LINE_AA)
         start = left + half + 4
         end = start + round((half - 4) * probability)
         cv2.rectangle(picture, (start, base - row + 4), (end, base - 2), ink, cv2.FILLED)

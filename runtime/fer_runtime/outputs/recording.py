@@ -16,12 +16,12 @@ from fer_runtime.types import Result
 # Motion JPEG in Matroska survives a killed process; mp4v plays in more places. The suffix decides.
 CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v"}
 PICTURES = (".png", ".jpg", ".jpeg")
-SMALLEST = 64  # pixels of a video's side; encoders refuse less
+MIN_SIDE = 64  # pixels; encoders refuse less
 # OpenCV's writer says nothing of a full disk, so room is kept for what it still holds back: a buffer, and the index.
-ROOM = 16 * 2**20  # bytes
-INDEX_ENTRY = 32  # bytes a frame; .mkv needs 21, .avi 16, .mp4 5
+RESERVED_BYTES = 16 * 2**20
+INDEX_BYTES_PER_FRAME = 32  # .mkv needs 21, .avi 16, .mp4 5
 MAX_GAP_S = 60.0  # without a frame, after which a camera was away: that is left out of a recording, not filled
-STALLED = 30_000  # frames that cannot all fit into the writer's buffer of 256 KiB, black ones as .mp4 included
+MAX_STALLED_FRAMES = 30_000  # they cannot all fit into the writer's buffer of 256 KiB, black ones as .mp4 included
 
 
 def open_recording(path: Path, fps: float) -> Output:
@@ -123,7 +123,7 @@ class Recorder:
                 self._written += 1
 
     def _opened(self, picture: NDArray[np.uint8]) -> cv2.VideoWriter:
-        height, width = (max(SMALLEST, side + side % 2) for side in picture.shape[:2])
+        height, width = (max(MIN_SIDE, side + side % 2) for side in picture.shape[:2])
         self._size = (width, height)
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         self._path = reserve(self._path)
@@ -134,7 +134,7 @@ class Recorder:
         return writer
 
     def _check_room(self) -> None:
-        kept = ROOM + INDEX_ENTRY * self._written
+        kept = RESERVED_BYTES + INDEX_BYTES_PER_FRAME * self._written
         try:
             free = shutil.disk_usage(self._path.parent).free
         except OSError as error:
@@ -149,7 +149,7 @@ class Recorder:
         size = self._bytes()
         if size != self._grown[0]:
             self._grown = (size, self._written)
-        elif self._written - self._grown[1] > STALLED:
+        elif self._written - self._grown[1] > MAX_STALLED_FRAMES:
             raise self._broken("the system takes no more of it; is there a limit on its size, or is the disk damaged?")
 
     def _bytes(self) -> int:

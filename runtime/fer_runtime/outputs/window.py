@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from fer_runtime.outputs.overlay import caption, draw
 from fer_runtime.types import Result
 
-ENDS = (ord("q"), 27)  # 27: Esc
-LOST = 1.0  # seconds without a picture after which that is shown
-PACE = 0.1  # share of the last interval in the mean one that the frames a second are of
+QUIT_KEYS = (ord("q"), 27)  # 27: Esc
+LOST_AFTER_S = 1.0  # without a frame
+FPS_SMOOTHING = 0.1  # weight of the newest interval in the moving average
 
 
 class Window:
@@ -40,7 +40,7 @@ class Window:
         if self._last is None:
             cv2.resizeWindow(self.TITLE, min(1280, picture.shape[1]), min(720, picture.shape[0]))
         else:
-            share = PACE if self._interval else 1.0
+            share = FPS_SMOOTHING if self._interval else 1.0
             self._interval += share * (now - self._at - self._interval)
         self._last, self._at = picture, now
         fps = f"{1 / self._interval:.0f} fps" if self._interval else "- fps"
@@ -48,7 +48,7 @@ class Window:
 
     def on_idle(self, seconds: float) -> bool:
         """Show the last frame again, and since when there was none; False when the user wants to end."""
-        if self._last is None or seconds < LOST:
+        if self._last is None or seconds < LOST_AFTER_S:
             return self._goes_on()
         return self._show(f"no picture for {seconds:.0f} s")
 
@@ -65,7 +65,7 @@ class Window:
 
     def _goes_on(self) -> bool:
         key = cv2.waitKey(1) & 0xFF
-        return key not in ENDS and cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        return key not in QUIT_KEYS and cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) >= 1
 
 
 def mirrored(image: NDArray[np.uint8], result: Result) -> tuple[NDArray[np.uint8], Result]:

@@ -58,7 +58,7 @@ class Loop:
 
     def __iter__(self) -> Iterator[tuple[Frame, Result]]:
         """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame."""
-        self._profile.looped()
+        self._profile.mark_loop()
         for frame in self._source.frames(self._pace.is_due, self._on_idle):
             result = self.process(frame)
             if self._blur:
@@ -66,7 +66,7 @@ class Loop:
                     boxes = [face.detection.box for face in self._faces]
                     frame = replace(frame, image=self._blur(frame.image, boxes, frame.at))
             yield frame, result
-            self._profile.looped()
+            self._profile.mark_loop()
             if rest := self._pace.rest():
                 time.sleep(rest)
 
@@ -78,7 +78,7 @@ class Loop:
             self._classify(frame, seen)
         faces = tuple(self._face(state, frame.at) for state in seen)
         age_ms = (time.monotonic() - frame.captured) * 1e3
-        self._profile.answered(age_ms)
+        self._profile.count_result(age_ms)
         return Result(frame.index, frame.time, age_ms, faces, frame.name, frame.at, frame.media_time, self._run)
 
     def _classify(self, frame: Frame, states: list[FaceState]) -> None:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from fer_runtime.system.host import peak_bytes
 
+SCHEMA = 2
 STAGES = ("capture", "decode", "detect", "follow", "crop", "classify", "smooth", "blur", "output")
-OF_SOURCE = ("capture", "decode")  # in a thread of their own for cameras and streams
-LATEST = 20_000  # measurements of a stage that are kept: a run may last for months
+SOURCE_STAGES = ("capture", "decode")  # in a thread of their own for cameras and streams
+MAX_SAMPLES = 20_000  # per stage; older ones are dropped, as a run may last for months
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,18 @@ class Profile:
     """Durations of stages and ages of frames at their results, the latest ones of each, and what the process uses."""
 
     def __init__(self) -> None:
-        self._ms = {stage: Latest() for stage in STAGES}
+        self._ms = {stage: RingBuffer() for stage in STAGES}
         self._total = dict.fromkeys(STAGES, 0.0)
         self._cpu_of_source = self._own_source_cpu = 0.0  # seconds; the second: those in the loop's thread
         self._loop: tuple[int, float, float] | None = None  # the loop's thread, its CPU seconds at the start and so far
-        self._ages = Latest()
+        self._ages = RingBuffer()
         self._frames = 0
         self._started, self._cpu = time.monotonic(), time.process_time()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure what is done inside as one of STAGES; each stage belongs to one thread."""
-        cpu = time.thread_time() if name in OF_SOURCE else 0.0
+        cpu = time.thread_time() if name in SOURCE_STAGES else 0.0
         begin = time.perf_counter_ns()
         try:
             yield
@@ -81,19 +82,19 @@ class Profile:
             took = (time.perf_counter_ns() - begin) / 1e6
             self._ms[name].append(took)
             self._total[name] += took
-            if name in OF_SOURCE:
+            if name in SOURCE_STAGES:
                 spent = time.thread_time() - cpu
                 self._cpu_of_source += spent
                 if self._loop and self._loop[0] == threading.get_ident():
                     self._own_source_cpu += spent
 
-    def looped(self) -> None:
-        """Say that this thread runs the loop, at its start and after each frame: its CPU time is told apart."""
+    def mark_loop(self) -> None:
+        """Called by the thread that runs the loop, at its start and after each frame: its CPU time is counted apart."""
         now = time.thread_time()
         self._loop = (threading.get_ident(), self._loop[1] if self._loop else now, now)
 
-    def answered(self, age_ms: float) -> None:
-        """Count a frame with a result, so many milliseconds after its capture."""
+    def count_result(self, age_ms: float) -> None:
+        """Count a result; age_ms: milliseconds since the capture of its frame."""
         self._frames += 1
         self._ages.append(age_ms)
 
@@ -129,37 +130,37 @@ class Profile:
         )
         memory = usage.peak_memory_bytes / 2**20
         used = f"{cpu} of a core (the loop {loop}, capture and decode {capture}), {memory:.0f} MiB"
-        return "\n".join([*lines, f"{usage.fps:g} frames per second, {used}"])
+        return "\n".join([*lines, f"{usage.fps:g} fps, {used}"])
 
     def _loop_cpu(self) -> float:
         return self._loop[2] - self._loop[1] - self._own_source_cpu if self._loop else 0.0
 
     def to_json(self) -> str:
-        """`usage` as text."""
-        return json.dumps(asdict(self.usage()), indent=2) + "\n"
+        """`usage` as JSON, schema 2."""
+        return json.dumps({"schema": SCHEMA} | asdict(self.usage()), indent=2) + "\n"
 
 
-class Latest:
+class RingBuffer:
     """The latest numbers; their memory is taken at once, so that no run of months grows by them."""
 
     def __init__(self) -> None:
-        self._values = np.full(LATEST, np.nan, np.float32)
+        self._values = np.full(MAX_SAMPLES, np.nan, np.float32)
         self._count = 0
 
     def append(self, value: float) -> None:
-        """Take one number in, and the oldest out when there are LATEST."""
-        self._values[self._count % LATEST] = value
+        """Take one number in, and the oldest out when there are MAX_SAMPLES."""
+        self._values[self._count % MAX_SAMPLES] = value
         self._count += 1
 
     def __len__(self) -> int:
-        return min(self._count, LATEST)
+        return min(self._count, MAX_SAMPLES)
 
     def kept(self) -> NDArray[np.float64]:
         """Those numbers, in no order."""
         return self._values[: len(self)].astype(np.float64)
 
 
-def _percentiles(values: Latest) -> tuple[float, float, float]:
+def _percentiles(values: RingBuffer) -> tuple[float, float, float]:
     """p50, p95, p99."""
     p50, p95, p99 = np.percentile(values.kept(), [50, 95, 99]).round(4).tolist() if values else (0.0, 0.0, 0.0)
     return p50, p95, p99

@@ -17,10 +17,10 @@ from fer_runtime.outputs.overlay import draw
 from fer_runtime.outputs.web.health import Health
 from fer_runtime.types import Result
 
-FASTEST = 1 / 15  # seconds between two pictures
-LARGEST_SIDE = 960  # pixels; a larger frame is shrunk before it is encoded
-QUALITY = 80  # of JPEG
-SAMPLE, REMEMBERED = 0.5, 180.0  # seconds: between two points of the time line, and its length
+MIN_INTERVAL_S = 1 / 15  # between two pictures
+MAX_SIDE = 960  # pixels; a larger frame is shrunk before it is encoded
+JPEG_QUALITY = 80
+TIMELINE_STEP_S, TIMELINE_S = 0.5, 180.0
 
 
 class Newest:
@@ -66,21 +66,21 @@ class Feed:
         self._newest: tuple[NDArray[np.uint8], Result] | None = None
         self._fresh = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._line: deque[dict[str, Any]] = deque(maxlen=round(REMEMBERED / SAMPLE))
+        self._timeline: deque[dict[str, Any]] = deque(maxlen=round(TIMELINE_S / TIMELINE_STEP_S))
         self._sampled = 0.0
 
     def put(self, image: NDArray[np.uint8], result: Result) -> None:
         """Called by the loop's thread: swap a reference, and wake the server only when somebody watches."""
         self._newest = (image, result)
-        self._remember(result)
+        self._add_point(result)
         if self._loop and (self.pictures.watchers or self.events.watchers):
             self._loop.call_soon_threadsafe(self._fresh.set)
 
-    def _remember(self, result: Result) -> None:
+    def _add_point(self, result: Result) -> None:
         now = time.monotonic()
-        if now - self._sampled >= SAMPLE:
+        if now - self._sampled >= TIMELINE_STEP_S:
             self._sampled = now
-            self._line.append(_point(result))
+            self._timeline.append(_point(result))
 
     def watch(self, channel: Newest) -> AsyncIterator[bytes]:
         """The values of `pictures` or `events`, the first one at once where there has been a frame."""
@@ -88,8 +88,8 @@ class Feed:
         return channel.values()
 
     def history(self) -> str:
-        """The time line so far, JSON: a list of {"time", "faces": {track: probabilities}}, the oldest first."""
-        return json.dumps(list(self._line))
+        """The timeline so far, JSON: a list of {"time", "faces": {track: probabilities}}, the oldest first."""
+        return json.dumps(list(self._timeline))
 
     async def run(self) -> None:
         """Publish the newest frame whenever there is one and somebody watches, until cancelled."""
@@ -105,7 +105,7 @@ class Feed:
                     self.pictures.set(await self._loop.run_in_executor(encoder, _jpeg, image, result))
                 if self.events.watchers:
                     self.events.set(self._event(result))
-                await asyncio.sleep(FASTEST)
+                await asyncio.sleep(MIN_INTERVAL_S)
 
     def _event(self, result: Result) -> bytes:
         state = json.dumps(self._health.plain())
@@ -118,11 +118,11 @@ def _point(result: Result) -> dict[str, Any]:
 
 
 def _jpeg(image: NDArray[np.uint8], result: Result) -> bytes:
-    """The annotated frame (uint8 BGR [h, w, 3]) as JPEG, its longer side LARGEST_SIDE pixels at most."""
+    """The annotated frame (uint8 BGR [h, w, 3]) as JPEG, its longer side MAX_SIDE pixels at most."""
     picture = draw(image, result, bars=False)  # the page shows them beside the picture
-    scale = LARGEST_SIDE / max(picture.shape[:2])
+    scale = MAX_SIDE / max(picture.shape[:2])
     if scale < 1:
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()

@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE, COOKIE_AGE = "fer_token", 30 * 86400  # seconds
-LARGEST_HEAD = 8 * 1024  # bytes
+COOKIE, COOKIE_AGE_S = "fer_token", 30 * 86400
+MAX_HEAD_BYTES = 8 * 1024
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -55,7 +55,7 @@ class Guard:
             return PlainTextResponse("Only GET is answered.\n", 405, {"allow": "GET, HEAD"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             return PlainTextResponse("Expected a request without a body.\n", 413, {"connection": "close"})
-        if _size(scope) > LARGEST_HEAD:
+        if _size(scope) > MAX_HEAD_BYTES:
             return PlainTextResponse("The address and headers are too long.\n", 431, {"connection": "close"})
         host = headers.get("host", "")
         if not self._is_ours(host):
@@ -78,7 +78,7 @@ class Guard:
             if scope["path"] != "/":
                 return None
             response = RedirectResponse("/", 303)  # the token leaves the address bar
-            response.set_cookie(COOKIE, self._token, max_age=COOKIE_AGE, httponly=True, samesite="strict")
+            response.set_cookie(COOKIE, self._token, max_age=COOKIE_AGE_S, httponly=True, samesite="strict")
             return response
         kind, _, shown = headers.get("authorization", "").partition(" ")
         if (kind.lower() == "bearer" and self._matches(shown.strip())) or self._matches(_cookie(headers)):

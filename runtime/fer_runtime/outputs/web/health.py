@@ -13,29 +13,30 @@ from prometheus_client.registry import Collector
 from fer_runtime.system.thermal import temperature, throttling
 from fer_runtime.types import Result
 
-STALE = 30.0  # seconds without an answer after which a run is not well
-AGES = (0.005, 0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2)  # bounds of the histogram, seconds
+SCHEMA = 2  # of the JSON report
+STALE_AFTER_S = 30.0  # without a result
+AGE_BUCKETS_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2)  # bounds of the histogram
 
 
 class Health(Collector):
-    """Counts answers in the loop's thread; everything else is worked out when somebody asks."""
+    """Counts results in the loop's thread; everything else is computed on request."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._ages = Histogram(
-            "fer_frame_age_seconds", "From capture to answer.", buckets=AGES, registry=self._registry
+            "fer_frame_age_seconds", "From capture to result.", buckets=AGE_BUCKETS_S, registry=self._registry
         )
         self._registry.register(self)
         ProcessCollector(registry=self._registry)  # CPU seconds, memory and open files, on Linux
         self._started = time.monotonic()
-        self._recent: deque[float] = deque(maxlen=60)  # when the latest answers came
-        self._answered = self._captured = self._faces = 0
+        self._recent: deque[float] = deque(maxlen=60)  # when the latest results came
+        self._processed = self._captured = self._faces = 0
         self._age_ms = 0.0
         self._cpu = (time.monotonic(), time.process_time(), 0.0)
 
     def count(self, result: Result) -> None:
-        """Called by the loop's thread for every answer."""
-        self._answered += 1
+        """Called by the loop's thread for every result."""
+        self._processed += 1
         self._captured = max(self._captured, result.frame + 1)  # a live source numbers the frames it passes over, too
         self._faces = len(result.faces)
         self._age_ms = result.age_ms
@@ -43,22 +44,23 @@ class Health(Collector):
         self._ages.observe(result.age_ms / 1000)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON. status: "ok", "starting" or, with no answer for 30 seconds, "stale"; cpu: cores that are busy."""
+        """For JSON. status: "ok", "starting" or, with no result for 30 seconds, "stale"; cpu_cores: busy with it."""
         since = time.monotonic() - (self._recent[-1] if self._recent else self._started)
         held = throttling()
         return {
-            "status": "stale" if since > STALE else "ok" if self._answered else "starting",
-            "seconds": round(time.monotonic() - self._started, 1),
-            "since_answer_s": round(since, 2),
-            "captured": self._captured,
-            "answered": self._answered,
-            "dropped": self._captured - self._answered,
+            "schema": SCHEMA,
+            "status": "stale" if since > STALE_AFTER_S else "ok" if self._processed else "starting",
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "last_result_age_s": round(since, 2),
+            "frames_captured": self._captured,
+            "frames_processed": self._processed,
+            "frames_dropped": self._captured - self._processed,
             "fps": round(self._rate(), 2),
             "faces": self._faces,
-            "age_ms": round(self._age_ms, 1),
-            "cpu": round(self._busy(), 3),
-            "load": round(os.getloadavg()[0], 2),
-            "temperature": temperature(),
+            "frame_age_ms": round(self._age_ms, 1),
+            "cpu_cores": round(self._busy(), 3),
+            "load_average": round(os.getloadavg()[0], 2),
+            "temperature_c": temperature(),
             "throttled": None if held is None else held[0],
         }
 
@@ -84,8 +86,8 @@ class Health(Collector):
         """For the registry; see prometheus_client."""
         counts = {
             "captured": (self._captured, "Frames that the source gave."),
-            "dropped": (self._captured - self._answered, "Frames passed over, as a newer one was there."),
-            "answered": (self._answered, "Frames that were answered."),
+            "dropped": (self._captured - self._processed, "Frames passed over, as a newer one was there."),
+            "processed": (self._processed, "Frames that have a result."),
         }
         for name, (value, text) in counts.items():
             yield CounterMetricFamily(f"fer_frames_{name}", text, value)

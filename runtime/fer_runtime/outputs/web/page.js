@@ -113,10 +113,10 @@ function drawLane(canvas, track) {
 
 function showHealth(health) {
   at("rate").textContent = health.fps.toFixed(1);
-  at("age").textContent = `${health.age_ms.toFixed(0)} ms`;
-  at("cpu").textContent = percent(health.cpu);
-  at("heat").hidden = health.temperature === null;
-  if (health.temperature !== null) at("temperature").textContent = `${health.temperature.toFixed(0)} °C`;
+  at("age").textContent = `${health.frame_age_ms.toFixed(0)} ms`;
+  at("cpu").textContent = percent(health.cpu_cores);
+  at("heat").hidden = health.temperature_c === null;
+  if (health.temperature_c !== null) at("temperature").textContent = `${health.temperature_c.toFixed(0)} °C`;
   const held = health.throttled?.length ? `live, held back: ${health.throttled.join(", ")}` : "live";
   show(held, "live");
 }

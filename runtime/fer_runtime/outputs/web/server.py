@@ -17,13 +17,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from fer_runtime.errors import FerError
 from fer_runtime.outputs.web.app import application
 from fer_runtime.outputs.web.feed import Feed
-from fer_runtime.outputs.web.guard import LARGEST_HEAD, Guard
+from fer_runtime.outputs.web.guard import MAX_HEAD_BYTES, Guard
 from fer_runtime.outputs.web.health import Health
 from fer_runtime.types import Result
 
-TOKEN_VARIABLE, SHORTEST_TOKEN = "FER_WEB_TOKEN", 16
-CONNECTIONS = 64
-PATIENCE = 20  # seconds that a client may take nothing, or ask nothing
+TOKEN_VARIABLE, MIN_TOKEN_LENGTH = "FER_WEB_TOKEN", 16
+MAX_CONNECTIONS = 64
+CLIENT_TIMEOUT_S = 20  # for a client that takes nothing, or asks nothing
 
 
 class WebPage:
@@ -46,7 +46,8 @@ class WebPage:
             Guard(application(self._feed, self._health, labels), host, token),
             http=_Connection, ws="none", loop="asyncio", lifespan="off", interface="asgi3",
             log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            limit_concurrency=CONNECTIONS, h11_max_incomplete_event_size=2 * LARGEST_HEAD, timeout_graceful_shutdown=1,
+            limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=2 * MAX_HEAD_BYTES,
         )  # fmt: skip
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a client's nonsense is not for our log
         self._server = uvicorn.Server(config)
@@ -82,7 +83,7 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._idle = False
-        self.loop.call_later(PATIENCE / 2, self._check)
+        self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
 
     def _check(self) -> None:
         if self.transport.is_closing():
@@ -92,7 +93,7 @@ class _Connection(H11Protocol):
             self.transport.abort()
             return
         self._idle = waiting
-        self.loop.call_later(PATIENCE / 2, self._check)
+        self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
 
 
 def _parsed(where: str) -> tuple[str, int]:
@@ -109,9 +110,9 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a client that takes nothing is cut; accepted ones inherit it
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PATIENCE * 1000)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, CLIENT_TIMEOUT_S * 1000)
         listening.bind(address)
-        listening.listen(CONNECTIONS)
+        listening.listen(MAX_CONNECTIONS)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FerError(f"cannot serve the page at {host}:{port}: {reason}; give another --web [HOST:]PORT") from error
@@ -123,8 +124,8 @@ def _token() -> tuple[str, bool]:
     given = os.environ.get(TOKEN_VARIABLE)
     if given is None:
         return secrets.token_urlsafe(16), True
-    if len(given) < SHORTEST_TOKEN or not given.isascii() or not given.isprintable() or " " in given:
-        raise FerError(f"{TOKEN_VARIABLE}: expected {SHORTEST_TOKEN} or more letters and digits, hard to guess")
+    if len(given) < MIN_TOKEN_LENGTH or not given.isascii() or not given.isprintable() or " " in given:
+        raise FerError(f"{TOKEN_VARIABLE}: expected {MIN_TOKEN_LENGTH} or more letters and digits, hard to guess")
     return given, False
 
 
