@@ -37,6 +37,14 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
             assert anchor[1:] in headings(place), f"{page.name} links to {target}{anchor}: no such heading"
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.stem)
+def test_tables_and_lists_begin_after_an_empty_line(page: Path) -> None:
+    """Python-Markdown, which makes the site, else takes them for text; GitHub does not need it."""
+    text = re.sub(r"^( *)```.*?^\1```$", "code", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^(?!\||#| |[-*] |\d+\. ).+\n(?:\||[-*] |\d+\. ).*", text, re.MULTILINE)
+    assert not found
+
+
 def test_pages_and_tests_that_texts_name_exist() -> None:
     """A page that a comment names, or a test that a page names."""
     for path in TRACKED:
