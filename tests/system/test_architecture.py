@@ -24,9 +24,10 @@ ALLOWED = {
     "fer_benchmarks": {"fer_benchmarks", "fer_runtime"},
 }
 EXPORT_TAKES = {"model", "checkpoint", "ranges", "inference"}  # what rebuilds, reads, observes and runs a network
-# Folders of a package from the bottom up: each may import those in rows above its own, and none beside it in its row.
-# Single modules at a package's top that are not named here are the lowest row.
+# Folders of a package from the bottom up: each may import those of earlier rows, and none beside it in its own row.
+# Single modules at a package's top that are not named here are the lowest row, 0. docs/architecture.md has the same.
 ROWS = {
+    "fer_benchmarks": [["classifiers"], ["measure"], ["pipeline", "report"], ["cli"]],
     "fer_export": [
         ["graph", "loading"],
         ["quantization"],
@@ -37,6 +38,7 @@ ROWS = {
         ["cli"],
     ],
     "fer_runtime": [["system"], ["model"], ["faces"], ["data"], ["sources"], ["outputs", "pipeline"], ["cli"]],
+    "fer_train": [["data"], ["inference"], ["evaluation"], ["audit", "training"], ["cli"], ["experiments", "__main__"]],
 }
 MAX_ENTRIES = 13  # modules and folders at a package's top, so that one look takes them all in
 COMMANDS = [
@@ -119,6 +121,18 @@ def test_folders_import_only_what_lies_below_them(package: str) -> None:
             if other.startswith(f"{package}.") and place != rest[:1]:
                 below = row_of.get(place[0], 0) < row_of.get(rest[0], 0) or place[0] not in row_of
                 assert below, f"{module} imports {other}, which lies above it or beside it"
+
+
+@pytest.mark.parametrize("package", ROWS)
+def test_the_map_in_the_docs_has_these_rows(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.split(f"### {package}\n")[1].split("\n#")[0]
+    rows = {int(number): cell for number, cell in re.findall(r"^\| (\d+) \| (.+?) \|", section, re.MULTILINE)}
+    named = {number: set(re.findall(r"`(\w+)/?`", cell)) for number, cell in rows.items()}
+    single = {name.split(".")[1] for name in MODULES if name.startswith(f"{package}.") and name.count(".") == 1}
+    expected = {number: set(row) for number, row in enumerate(ROWS[package], 1)}
+    lowest = single - {name for row in ROWS[package] for name in row}
+    assert named == expected | ({0: lowest} if lowest else {})
 
 
 @pytest.mark.parametrize(("folder", "package"), FOLDERS.items())
