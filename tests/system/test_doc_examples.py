@@ -182,7 +182,9 @@ def test_every_python_example_runs(code: str, clip: Path, tmp_path: Path) -> Non
 
 
 def test_every_workflow_step_is_a_make_target_that_can_be_tried_here() -> None:
-    """But for Debian's packages, which only CI installs."""
+    """But for Debian's packages, which only CI installs. Issue forms and the other settings of GitHub are YAML, too."""
+    for path in [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]:
+        assert yaml.safe_load(path.read_text()), path
     workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     assert workflows
     for path in workflows:
