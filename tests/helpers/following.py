@@ -5,46 +5,41 @@ import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import cv2
+
+from helpers.jsonl import Line, read_lines
 
 PATIENCE = 60  # seconds
 
 
-def answers(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file that is being written."""
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def captured(answer: dict[str, Any]) -> float:
+def captured(line: Line) -> float:
     """When its frame was, seconds since 1970."""
-    return datetime.fromisoformat(answer["time"]).timestamp()
+    return datetime.fromisoformat(line.time).timestamp()
 
 
-def first_after(path: Path, moment: float, count: int = 1) -> dict[str, Any]:
-    """The first answer to a frame captured after `moment`, as soon as there are `count` such."""
+def first_after(path: Path, moment: float, count: int = 1) -> Line:
+    """The first line of a frame captured after `moment`, as soon as there are `count` such."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        fresh = [answer for answer in answers(path) if captured(answer) > moment]
+        fresh = [line for line in read_lines(path) if captured(line) > moment]
         if len(fresh) >= count:
             return fresh[0]
         time.sleep(0.05)
-    raise AssertionError(f"no {count} fresh answers in {PATIENCE} s")
+    raise AssertionError(f"no {count} fresh lines in {PATIENCE} s")
 
 
 def quiet(path: Path, seconds: float = 1.5) -> int:
-    """How many answers there are once none has come for so long: what was under way in sockets is answered then."""
+    """How many lines there are once none has come for so long: what was under way in sockets is written then."""
     until = time.monotonic() + PATIENCE
     count, since = -1, 0.0
     while time.monotonic() < until:
-        if (now := len(answers(path))) != count:
+        if (now := len(read_lines(path))) != count:
             count, since = now, time.monotonic()
         elif time.monotonic() - since > seconds:
             return count
         time.sleep(0.05)
-    raise AssertionError(f"answers went on coming for {PATIENCE} s")
+    raise AssertionError(f"lines went on coming for {PATIENCE} s")
 
 
 def opened(video: Path) -> int:

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import cv2
 import pytest
@@ -12,14 +11,14 @@ import pytest
 from conftest import ROOT, Run, start
 from fer_benchmarks.demo_clip import FRAMES
 from helpers.following import first_after
+from helpers.jsonl import Line, read_lines
 
 
-def runs(path: Path) -> dict[str, list[dict[str, Any]]]:
+def runs(path: Path) -> dict[str, list[Line]]:
     """The lines of a file, by run."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for line in path.read_text().splitlines():
-        answer = json.loads(line)
-        found.setdefault(answer["run"], []).append(answer)
+    found: dict[str, list[Line]] = {}
+    for line in read_lines(path):
+        found.setdefault(line.run, []).append(line)
     return found
 
 
@@ -40,7 +39,7 @@ def test_a_restart_appends_lines_and_takes_the_next_free_name(command: Run, clip
         assert done.returncode == 0, done.stderr
         assert f"fer-run: day.mkv exists already: writing day-{number}.mkv" in done.stderr
         assert "fer-run: day.jsonl has lines of earlier runs: appending" in done.stderr
-    assert [[line["frame"] for line in lines] for lines in runs(tmp_path / "day.jsonl").values()] == [
+    assert [[line.frame for line in lines] for lines in runs(tmp_path / "day.jsonl").values()] == [
         list(range(FRAMES)),
         [0, 1],
         [0, 1, 2],
@@ -62,7 +61,7 @@ def test_two_runs_at_once_on_the_same_files(clip: Path, tmp_path: Path) -> None:
     outputs = ["--jsonl", lines, "--record", tmp_path / "day.avi"]
     both = [start("fer-run", "--source", clip, "--headless", *outputs) for _ in range(3)]
     assert [run.wait(120) for run in both] == [0, 0, 0]
-    assert [[line["frame"] for line in each] for each in runs(lines).values()] == [list(range(FRAMES))] * 3
+    assert [[line.frame for line in each] for each in runs(lines).values()] == [list(range(FRAMES))] * 3
     assert [frames(tmp_path / name) for name in ("day.avi", "day-2.avi", "day-3.avi")] == [FRAMES] * 3
 
 

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT, Run, start
 from fer_benchmarks.demo_clip import FRAMES, placements, render
 from fer_runtime.faces.detection import RetinaFace
+from helpers.jsonl import Line, read_lines
 
 Box = tuple[float, float, float, float]
 
@@ -30,55 +31,54 @@ def overlap(a: Box, b: Box) -> float:
 
 
 @pytest.fixture(scope="module")
-def recorded(command: Run, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+def recorded(command: Run, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Line]]:
     """The default model's run on the clip: the folder with its outputs, and its JSON lines."""
     out = tmp_path_factory.mktemp("run")
     outputs = ["--record", out / "annotated.mkv", "--jsonl", out / "faces.jsonl"]
     done = command("fer-run", "--source", clip, "--headless", *outputs)
     assert done.returncode == 0, done.stderr
     assert f"{FRAMES} frames, {2 * FRAMES} faces" in done.stderr
-    return out, [json.loads(line) for line in (out / "faces.jsonl").read_text().splitlines()]
+    return out, read_lines(out / "faces.jsonl")
 
 
-def test_both_faces_are_found_where_they_are(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_both_faces_are_found_where_they_are(recorded: tuple[Path, list[Line]]) -> None:
     _, lines = recorded
-    assert [line["frame"] for line in lines] == list(range(FRAMES))
+    assert [line.frame for line in lines] == list(range(FRAMES))
     for index, line in enumerate(lines):
         for placed in placements(index):
-            assert max(overlap(face["box"], placed.face) for face in line["faces"]) > 0.6
+            assert max(overlap(face.box, placed.face) for face in line.faces) > 0.6
 
 
-def test_the_astronaut_smiles(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_the_astronaut_smiles(recorded: tuple[Path, list[Line]]) -> None:
     _, lines = recorded
-    labels = [face["label"] for line in lines for face in line["faces"]]
+    labels = [face.label for line in lines for face in line.faces]
     assert labels.count("happy") > 0.95 * len(labels)
 
 
-def test_json_lines_keep_their_schema(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
-    _, lines = recorded
-    for line in lines:
-        assert set(line) == {"schema", "run", "frame", "time", "media_time_s", "age_ms", "faces"}
-        assert line["schema"] == 3
-        assert line["age_ms"] > 0
-        assert line["time"].endswith("+00:00")
-        for face in line["faces"]:
-            assert set(face) == {"track", "box", "score", "label", "probabilities", "raw"}
-            for answer in (face, face["raw"]):
-                assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-            assert face["label"] in {*face["probabilities"], "uncertain"}
-            raw = face["raw"]
-            assert raw["label"] == max(raw["probabilities"], key=raw["probabilities"].get)
-    assert {face["track"] for line in lines for face in line["faces"]} == {1, 2}
+def test_json_lines_keep_their_schema(recorded: tuple[Path, list[Line]]) -> None:
+    folder, lines = recorded
+    for text, line in zip((folder / "faces.jsonl").read_text().splitlines(), lines, strict=True):
+        typed = {key: value for key, value in asdict(line).items() if value is not None}  # no name: a video
+        assert json.loads(text) == json.loads(json.dumps(typed))
+        assert line.schema == 3
+        assert line.age_ms > 0
+        assert line.time.endswith("+00:00")
+        for face in line.faces:
+            for probabilities in (face.probabilities, face.raw.probabilities):
+                assert sum(probabilities.values()) == pytest.approx(1, abs=1e-3)
+            assert face.label in {*face.probabilities, "uncertain"}
+            assert face.raw.label == max(face.raw.probabilities, key=lambda label: face.raw.probabilities[label])
+    assert {face.track for line in lines for face in line.faces} == {1, 2}
 
 
-def test_the_recording_has_every_frame_annotated(recorded: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_the_recording_has_every_frame_annotated(recorded: tuple[Path, list[Line]]) -> None:
     folder, lines = recorded
     capture = cv2.VideoCapture(str(folder / "annotated.mkv"))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(25)
     for index in range(FRAMES):
         fine, image = capture.read()
         assert fine
-        x, y, width, height = lines[index]["faces"][0]["box"]
+        x, y, width, height = lines[index].faces[0].box
         edge = image[y + height - 3 : y + height + 4, x + width // 2].astype(int)  # the box's lower edge is green
         assert (2 * edge[:, 1] - edge[:, 0] - edge[:, 2]).max() > 60
     assert not capture.read()[0]

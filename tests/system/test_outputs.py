@@ -9,7 +9,8 @@ import pytest
 
 from conftest import BIN, start
 from fer_benchmarks.demo_clip import FRAMES
-from helpers.following import answers, decoded, first_after, opened
+from helpers.following import decoded, first_after, opened
+from helpers.jsonl import read_lines
 
 pytestmark = pytest.mark.system  # those without a mark of their own need no program
 # A disk of its own that vanishes with the process, and what was on it at the end.
@@ -55,7 +56,7 @@ def test_a_disk_that_fills_ends_a_recording_that_plays(clip: Path, tmp_path: Pat
     written = int(told[1])
     assert 5 < written < FRAMES
     assert opened(kept / name) == decoded(kept / name) == written
-    answered = answers(kept / "faces.jsonl")
+    answered = read_lines(kept / "faces.jsonl")
     assert len(answered) == (kept / "faces.jsonl").read_text().count("\n") >= written
 
 
@@ -75,7 +76,7 @@ def test_a_disk_that_fills_leaves_whole_json_lines(clip: Path, tmp_path: Path) -
     assert done.returncode == 1, done.stderr
     stopped = re.search(r"--jsonl faces.jsonl stopped at frame (\d+): No space left on device", last_line(done.stderr))
     assert stopped
-    answered = answers(kept / "faces.jsonl")
+    answered = read_lines(kept / "faces.jsonl")
     assert len(answered) == (kept / "faces.jsonl").read_text().count("\n") == int(stopped[1]) > 5
     assert (kept / "faces.jsonl").read_bytes().endswith(b"\n")
 
@@ -132,7 +133,7 @@ def test_a_recording_plays_and_lines_are_whole_after(number: signal.Signals, lon
     code = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert run.returncode == code, errors
     assert "Traceback" not in errors
-    answered = len(answers(lines))
+    answered = len(read_lines(lines))
     assert lines.read_bytes().endswith(b"\n")
     assert answered == lines.read_text().count("\n") >= 60
     frames = opened(recording)

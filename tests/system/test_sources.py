@@ -13,7 +13,8 @@ import pytest
 
 from conftest import Run, start
 from fer_benchmarks.demo_clip import FRAMES, render
-from helpers.following import answers, captured, decoded, first_after, quiet
+from helpers.following import captured, decoded, first_after, quiet
+from helpers.jsonl import read_lines
 from helpers.servers import mjpeg, rtsp
 from tools.outages import recovery
 
@@ -31,18 +32,18 @@ def test_an_rtsp_server_is_killed_and_started_again(tmp_path: Path) -> None:
             server.kill()
             before = quiet(lines)
             time.sleep(0.5)
-            assert len(answers(lines)) == before
+            assert len(read_lines(lines)) == before
             recovery(server, lines)
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=30)
     assert run.returncode == 130, errors
     assert errors.count("gives no more frames: it is opened again until it does") == 2
     assert errors.count(f"{server.address} is back") == 2
-    answered = answers(lines)
+    answered = read_lines(lines)
     assert len(answered) == lines.read_text().count("\n")
-    frames = [answer["frame"] for answer in answered]
+    frames = [line.frame for line in answered]
     assert frames == sorted(set(frames))
-    assert all(len(answer["faces"]) == 2 for answer in answered[-3:])
+    assert all(len(line.faces) == 2 for line in answered[-3:])
 
 
 @pytest.mark.system("rtsp")
@@ -55,7 +56,7 @@ def test_an_rtsp_server_that_stands_still_goes_on(tmp_path: Path) -> None:
         server.send_signal(signal.SIGSTOP)
         before = quiet(lines)
         time.sleep(0.5)
-        assert len(answers(lines)) == before
+        assert len(read_lines(lines)) == before
         server.send_signal(signal.SIGCONT)
         first_after(lines, time.time())
         run.terminate()
@@ -115,14 +116,14 @@ def test_a_stream_that_vanishes_for_good_is_waited_for(clip: Path, tmp_path: Pat
     sender.kill()
     sender.wait()
     time.sleep(1)
-    before = len(answers(lines))
+    before = len(read_lines(lines))
     time.sleep(1.5)
     assert run.poll() is None
     run.terminate()
     _, errors = run.communicate(timeout=30)
     assert run.returncode == 143, errors
     assert f"{address} gives no more frames" in errors
-    assert len(answers(lines)) == lines.read_text().count("\n") == before
+    assert len(read_lines(lines)) == lines.read_text().count("\n") == before
 
 
 def test_a_file_removed_while_it_is_read_is_read_to_its_end(clip: Path, tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_file_removed_while_it_is_read_is_read_to_its_end(clip: Path, tmp_path
     (tmp_path / "clip.mp4").unlink()
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 0, errors
-    assert answers(lines)[-1]["frame"] > FRAMES - 5
+    assert read_lines(lines)[-1].frame > FRAMES - 5
 
 
 @pytest.mark.system("ffprobe")
@@ -160,11 +161,11 @@ def test_frames_change_size(tmp_path: Path) -> None:
         _, errors = run.communicate(timeout=30)
     assert run.returncode == 130, errors
     assert "Traceback" not in errors
-    answered = answers(lines)
+    answered = read_lines(lines)
     before = [a for a in answered if captured(a) < back]
     after = [a for a in answered if captured(a) > back]
     for some, height in ((before, 480), (after, 240)):
-        assert sum(len(answer["faces"]) == 2 for answer in some) > 0.8 * len(some)
-        tall = [max(face["box"][3] for face in answer["faces"]) for answer in some if answer["faces"]]
+        assert sum(len(line.faces) == 2 for line in some) > 0.8 * len(some)
+        tall = [max(face.box[3] for face in line.faces) for line in some if line.faces]
         assert 0.17 * height < min(tall) <= max(tall) < 0.28 * height
     assert decoded(recording) >= len(answered) - 1

@@ -29,7 +29,7 @@ def recovery(server: Server, path: Path) -> float:
     server.start()
     back = time.time()
     fresh = first_after(path, back)
-    took = captured(fresh) + float(fresh["age_ms"]) / 1e3 - back
+    took = captured(fresh) + fresh.age_ms / 1e3 - back
     first_after(path, time.time(), count=25)  # a steady stream, before it is broken again
     return took
 
