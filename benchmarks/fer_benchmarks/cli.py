@@ -103,6 +103,7 @@ def _measured(under_test: "list[ModelSpec]", options: Mapping[str, Any]) -> "Rep
     """The report of what is measured now."""
     from fer_benchmarks.measure import accuracy, runner
     from fer_benchmarks.measure.latency import TimingConfig
+    from fer_runtime.data import label_order
 
     configs = [
         TimingConfig(threads, batch, options["duration"], options["pace"])
@@ -115,7 +116,11 @@ def _measured(under_test: "list[ModelSpec]", options: Mapping[str, Any]) -> "Rep
     for note in [note for spec in under_test for note in spec.notes] + list(data.notes if data else ()):
         click.echo(f"note: {note}", err=True)
     with _progress() as progress:
-        return runner.measure(runner.BenchmarkOptions(under_test, configs, data, options["robust"]), progress)
+        report = runner.measure(runner.BenchmarkOptions(under_test, configs, data, options["robust"]), progress)
+    for model in report.models:
+        if model.scores and (hint := label_order.note(model.scores)):
+            click.echo(f"note: {model.name}: {hint}", err=True)
+    return report
 
 
 def _exit_code(report: "Report") -> int:

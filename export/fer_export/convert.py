@@ -15,6 +15,7 @@ from fer_export.graph import export
 from fer_export.source import Source
 from fer_export.validation import int8_advice, parity, speedup
 from fer_export.validation.speedup import SpeedError, Timing
+from fer_runtime.data import label_order
 from fer_runtime.data.dataset import Faces
 from fer_runtime.data.metrics import Scores, score
 from fer_runtime.errors import FerError, GateError
@@ -108,6 +109,8 @@ def convert(
     notes += _of_rounding(candidates)
     chosen, why = _chosen(options, candidates, timings)
     scores = None if faces is None else score(expected.argmax(1), faces.labels, manifest.labels)
+    if scores and (hint := label_order.note(scores)):
+        notes.append(hint)
     return Exported(chosen, candidates, timings, expected, scores, (*notes, *why))
 
 

@@ -54,7 +54,7 @@ def evaluate(
     """
     from dataclasses import replace
 
-    from fer_runtime.data import scoring_set
+    from fer_runtime.data import label_order, scoring_set
     from fer_runtime.data.photos import load as load_photos
     from fer_runtime.files import refuse_same
     from fer_train.data import ferplus
@@ -69,6 +69,8 @@ def evaluate(
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
     found = evaluate(loaded, faces, split, told)
+    if hint := label_order.note(found.labelled[0].scores):
+        click.echo(f"note: {hint}", err=True)
     if found_photos:
         missed = found_photos.missed
         found = replace(found, labelled=[replace(each, missed=missed.get(each.name)) for each in found.labelled])

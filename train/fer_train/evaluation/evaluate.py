@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fer_runtime.data.dataset import Dataset, Faces, is_copy
+from fer_runtime.data.label_order import better_order
 from fer_runtime.data.metrics import Scores, bootstrap, ece, reliability, score
 from fer_runtime.errors import FerError
 from fer_runtime.model.inference import batched, softmax
@@ -94,6 +95,7 @@ class Section:
                 "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
                 "macro_recall": round(self.scores.macro_recall, 5),
                 "worst": self.scores.worst,
+                "better_label_order": better_order(self.scores),
                 "ece": np.round(self.ece, 5).tolist(),
                 "reliability": [np.round(bins, 5).tolist() for bins in self.reliability],
                 "flip_accuracy": round(self.flip_accuracy, 5),
