@@ -1,8 +1,8 @@
 """fer-train audit: planted copies, conflicts, blank and broken images are found, and nothing else."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import Run
+from fer_runtime.records import from_plain
+from fer_train.audit.audit import Image, Leak
 from fer_train.audit.near_duplicates import is_blank, matches
+from fer_train.audit.report import AuditReport
 
 Picture = NDArray[np.uint8]
 
@@ -37,8 +40,15 @@ def put_clean(root: Path) -> None:
                 seed += 1
 
 
-def names(images: list[dict[str, str]]) -> list[str]:
-    return [image["name"] for image in images]
+def names(images: list[Image]) -> list[str]:
+    return [image.name for image in images]
+
+
+@dataclass(frozen=True)
+class Audited:
+    report: AuditReport
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture(scope="module")
@@ -59,29 +69,28 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(planted: Path, command: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def audited(planted: Path, command: Run, tmp_path_factory: pytest.TempPathFactory) -> Audited:
     file = tmp_path_factory.mktemp("report") / "audit.json"
     done = command("fer-train", "audit", planted, "--json", file)
     assert done.returncode == 3, done.stderr
-    found: dict[str, Any] = json.loads(file.read_text())
-    found["stdout"], found["stderr"] = done.stdout, done.stderr
-    return found
+    return Audited(from_plain(AuditReport, json.loads(file.read_text())), done.stdout, done.stderr)
 
 
-def test_identical_images_and_conflicting_labels(report: dict[str, Any]) -> None:
-    same, clash = report["identical"]
-    assert names(same["images"]) == ["train/happy/Training_0.png", "test/happy/PublicTest_same.png"]
-    assert not same["in_conflict"]
-    assert names(clash["images"]) == ["train/happy/Training_1.png", "train/sad/Training_conflict.png"]
-    assert clash["in_conflict"]
-    assert report["identical_between"] == {"train-train": 1, "train-valid": 1}
-    assert "identical to the pixel: 2 pictures in 4 images" in report["stdout"]
-    assert "identical in different classes: 1 pictures" in report["stdout"]
-    assert "train/happy/Training_1.png = train/sad/Training_conflict.png" in report["stdout"]
+def test_identical_images_and_conflicting_labels(audited: Audited) -> None:
+    same, clash = audited.report.identical
+    assert names(same.images) == ["train/happy/Training_0.png", "test/happy/PublicTest_same.png"]
+    assert not same.in_conflict
+    assert names(clash.images) == ["train/happy/Training_1.png", "train/sad/Training_conflict.png"]
+    assert clash.in_conflict
+    assert audited.report.identical_between == {"train-train": 1, "train-valid": 1}
+    assert "identical to the pixel: 2 pictures in 4 images" in audited.stdout
+    assert "identical in different classes: 1 pictures" in audited.stdout
+    assert "train/happy/Training_1.png = train/sad/Training_conflict.png" in audited.stdout
 
 
-def test_near_copies_are_found_and_nothing_else(report: dict[str, Any]) -> None:
-    pairs = {frozenset(names(pair["first"]) + names(pair["second"])): pair for pair in report["near"]}
+def test_near_copies_are_found_and_nothing_else(audited: Audited) -> None:
+    near = audited.report.near
+    pairs = {frozenset(names(pair.first) + names(pair.second)): pair for pair in near}
     copies = {
         2: "test/happy/PublicTest_mirrored.png",
         3: "test/happy/PrivateTest_brighter.png",
@@ -89,33 +98,34 @@ def test_near_copies_are_found_and_nothing_else(report: dict[str, Any]) -> None:
         5: "train/sad/Training_shifted.png",
     }
     assert set(pairs) == {frozenset({f"train/happy/Training_{seed}.png", copy}) for seed, copy in copies.items()}
-    assert [pair["mirrored"] for pair in report["near"]].count(True) == 1
-    assert pairs[frozenset({"train/happy/Training_2.png", copies[2]})]["mirrored"]
-    assert [pair["in_conflict"] for pair in report["near"]].count(True) == 1
-    assert pairs[frozenset({"train/happy/Training_5.png", copies[5]})]["in_conflict"]
-    assert all(0.94 < pair["correlation"] <= 1.0001 for pair in report["near"])
-    assert report["near_between"] == {"train-test": 1, "train-train": 2, "train-valid": 1}
+    assert [pair.mirrored for pair in near].count(True) == 1
+    assert pairs[frozenset({"train/happy/Training_2.png", copies[2]})].mirrored
+    assert [pair.in_conflict for pair in near].count(True) == 1
+    assert pairs[frozenset({"train/happy/Training_5.png", copies[5]})].in_conflict
+    assert all(0.94 < pair.correlation <= 1.0001 for pair in near)
+    assert audited.report.near_between == {"train-test": 1, "train-train": 2, "train-valid": 1}
 
 
-def test_leaks_are_counted_and_end_with_3(report: dict[str, Any]) -> None:
-    assert report["leaks"] == [
-        {"split": "valid", "other": "train", "identical": 1, "near": 1},
-        {"split": "test", "other": "train", "identical": 0, "near": 1},
-        {"split": "test", "other": "valid", "identical": 0, "near": 0},
+def test_leaks_are_counted_and_end_with_3(audited: Audited) -> None:
+    assert audited.report.leaks == [
+        Leak("valid", "train", identical=1, near=1),
+        Leak("test", "train", identical=0, near=1),
+        Leak("test", "valid", identical=0, near=0),
     ]
-    assert (report["affected"], report["evaluated"]) == (3, 16)
-    assert "3 of 16 validation and test images stand in another split too" in report["stderr"]
-    assert "Traceback" not in report["stderr"]
+    assert (audited.report.affected, audited.report.evaluated) == (3, 16)
+    assert "3 of 16 validation and test images stand in another split too" in audited.stderr
+    assert "Traceback" not in audited.stderr
 
 
-def test_blank_and_broken_images_and_the_balance(report: dict[str, Any]) -> None:
-    assert names(report["blank"]) == ["train/happy/Training_blank.png", "test/sad/PublicTest_blank.png"]
-    assert report["broken"] == ["train/sad/Training_broken.png"]
-    assert report["counts"] == {
+def test_blank_and_broken_images_and_the_balance(audited: Audited) -> None:
+    report = audited.report
+    assert names(report.blank) == ["train/happy/Training_blank.png", "test/sad/PublicTest_blank.png"]
+    assert report.broken == ["train/sad/Training_broken.png"]
+    assert report.counts == {
         "train": {"happy": 14, "sad": 14}, "valid": {"happy": 6, "sad": 5}, "test": {"happy": 3, "sad": 2},
     }  # fmt: skip
-    assert report["imbalance"] == {"train": 1.0, "valid": 1.2, "test": 1.5}
-    assert report["schema"] == 1
+    assert report.imbalance == {"train": 1.0, "valid": 1.2, "test": 1.5}
+    assert report.schema == 1
 
 
 def test_a_clean_dataset_ends_with_0(command: Run, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +12,6 @@ from fer_runtime.cli.options import FILE
 if TYPE_CHECKING:
     from fer_train.audit.audit import Audit, Group, Pair
 
-SCHEMA = 1  # of the JSON report
 EXAMPLES = 5  # of each finding in the terminal
 
 
@@ -26,7 +25,6 @@ def audit(data: Path, json_file: Path | None) -> None:
     nearly: the same photo mirrored, brighter or darker, compressed anew, watermarked or shifted by a pixel or two.
     Ends with exit code 3 when validation or test images stand in another split, identically or nearly.
     """
-    import json
     from functools import partial
 
     from rich.console import Console
@@ -36,6 +34,7 @@ def audit(data: Path, json_file: Path | None) -> None:
     from fer_runtime.errors import GateError
     from fer_runtime.files import refuse_same, write_text
     from fer_train.audit.audit import audit as examine
+    from fer_train.audit.report import report
 
     refuse_same([json_file], [data])
     console = Console(stderr=True)
@@ -47,8 +46,7 @@ def audit(data: Path, json_file: Path | None) -> None:
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
     if json_file:
-        report = {"schema": SCHEMA, "data": faces.fingerprint, **_plain(found)}
-        write_text(json_file, json.dumps(report, indent=1) + "\n")
+        write_text(json_file, report(found, faces.fingerprint).to_json())
     click.echo(f"{faces.understood}\n")
     _say(found)
     if found.affected:
@@ -84,37 +82,30 @@ def _say(found: "Audit") -> None:
 
 
 def _say_counts(counts: dict[str, dict[str, int]]) -> None:
-    """A row a class, a column a split."""
+    """A row per class, a column per split."""
+    from fer_train.audit.report import imbalance
+
     classes = list(next(iter(counts.values())))
     width = max(map(len, [*classes, "largest/smallest"]))
     click.echo(f"{'images':{width}}" + "".join(f"{split:>9}" for split in counts))
     for label in classes:
         click.echo(f"{label:{width}}" + "".join(f"{count[label]:9}" for count in counts.values()))
     click.echo(f"{'all':{width}}" + "".join(f"{sum(count.values()):9}" for count in counts.values()))
-    click.echo(f"{'largest/smallest':{width}}" + "".join(f"{_imbalance(count):9.1f}" for count in counts.values()))
-
-
-def _imbalance(counts: dict[str, int]) -> float:
-    """The largest class by the smallest that has images."""
-    return max(counts.values()) / min(count for count in counts.values() if count)
+    click.echo(f"{'largest/smallest':{width}}" + "".join(f"{imbalance(count):9.1f}" for count in counts.values()))
 
 
 def _say_list(title: str, lines: Iterable[str], between: Iterable[set[str]] = ()) -> None:
     """A finding: its title, how often it lies between which splits, and the first examples."""
+    from fer_train.audit.report import tally
+
     shown = list(lines)
     click.echo(f"\n{title}")
-    if places := _tally(between):
+    if places := tally(between):
         click.echo("  " + ", ".join(f"{places[place]} {place}" for place in places))
     for line in shown[:EXAMPLES]:
         click.echo(f"    {line}")
     if len(shown) > EXAMPLES:
         click.echo(f"    and {len(shown) - EXAMPLES} more")
-
-
-def _tally(between: Iterable[set[str]]) -> dict[str, int]:
-    from collections import Counter
-
-    return dict(sorted(Counter(place for places in between for place in places).items()))
 
 
 def _group_line(group: "Group") -> str:
@@ -125,23 +116,3 @@ def _group_line(group: "Group") -> str:
 def _pair_line(pair: "Pair") -> str:
     mirrored = ", mirrored" if pair.mirrored else ""
     return f"{pair.first[0].name} ~ {pair.second[0].name} ({pair.correlation:.3f}{mirrored})"
-
-
-def _plain(found: "Audit") -> dict[str, Any]:
-    """Every finding, for JSON."""
-    from dataclasses import asdict
-
-    from fer_train.audit.audit import identical_between, in_conflict, near_between
-
-    plain = asdict(found)
-    plain["imbalance"] = {split: round(_imbalance(counts), 3) for split, counts in found.counts.items()}
-    plain["evaluated"] = found.evaluated
-    plain["identical"] = [
-        {"images": images, "in_conflict": in_conflict(group)}
-        for images, group in zip(plain["identical"], found.identical, strict=True)
-    ]
-    for row, pair in zip(plain["near"], found.near, strict=True):
-        row |= {"correlation": round(pair.correlation, 4), "in_conflict": in_conflict(pair.first + pair.second)}
-    plain["identical_between"] = _tally(map(identical_between, found.identical))
-    plain["near_between"] = _tally(map(near_between, found.near))
-    return plain
