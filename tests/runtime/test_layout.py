@@ -49,6 +49,11 @@ def braced(pattern: str) -> list[str]:
         ("{happy,neutral,sad}/{S010,S011,S022}/{0,1}.png", {"train": 18}, "happy neutral sad"),
         ("{train,test}/{happy,sad}/{a/b,c}/1.png", {"train": 4, "test": 4}, "happy sad"),
         ("happy/S010/1.png happy/S011/1.png", {"train": 2}, "happy"),
+        (
+            "train/fr\u00f6hlich/1.png test/fro\u0308hlich/1.png",
+            {"train": 1, "test": 1},
+            "fr\u00f6hlich",
+        ),  # as macOS has it
         ("{focused,tired}/{P01,P02}/1.png", {"train": 4}, "focused tired"),
         # One folder around everything is passed through, also several.
         ("archive/fer2013/{train,test}/{happy,sad}/1.png", {"train": 2, "test": 2}, "happy sad"),
@@ -63,6 +68,7 @@ def braced(pattern: str) -> list[str]:
         ("{Training,PublicTest,PrivateTest}/{happy,sad}/1.png", {"train": 2, "valid": 2, "test": 2}, "happy sad"),
         ("{TRAINING,PUBLICTEST,private_test}/{happy,sad}/1.png", {"train": 2, "valid": 2, "test": 2}, "happy sad"),
         ("{FER2013Train,FER2013Valid,FER2013Test}/{happy,sad}/1.png", {"train": 2, "valid": 2, "test": 2}, "happy sad"),
+        ("{01_train,02_test}/{happy,sad}/1.png", {"train": 2, "test": 2}, "happy sad"),
         ("{train_set,test_set}/{happy,sad}/1.png", {"train": 2, "test": 2}, "happy sad"),
         ("{Train,dev,Test-Data}/{happy,sad}/1.png", {"train": 2, "valid": 2, "test": 2}, "happy sad"),
         ("{affectnet_train,affectnet_val}/{0,1,10}/1.png", {"train": 3, "valid": 3}, "0 1 10"),
@@ -105,8 +111,12 @@ def test_the_classes_are_those_of_torchvision(tmp_path: Path) -> None:
             "ours and theirs would be classes, but hold happy and sad: name them",
         ),
         ("{S005,S010,S011}/{happy,sad}/1.png", "S005, S010 and S011 would be classes, but hold happy and sad"),
+        ("{Strong,Weak}/{P001,P002}/{happy,sad}/1.png", "Strong and Weak would be classes, but hold happy and sad"),
+        ("{fer2013,rafdb}/{train,test}/{happy,sad}/1.png", "fer2013 and rafdb seem to be datasets of their own"),
+        ("{fer2013,rafdb}/{train,test}/{1,2}/1.png", "fer2013 and rafdb seem to be datasets of their own"),
         ("{S005,S010,S011}/{001,006}/1.png", "all hold 001 and 006, so that either may be the classes"),
-        ("{AF01,AF02,AM01}/{1,2}.png", "numbered as people or sequences are"),
+        ("{AF01,AF02,AM01}/{1,2}.png", "numbered as people or videos are"),
+        ("cropped/{1-30-1280x720,video2_left}/{1,2}.png", "numbered as people or videos are"),
         ("{ours,theirs}/{feliz,triste}/1.png", "ours and theirs all hold feliz and triste"),
         ("{train,val}/images/{1,2}.png", "images would be the classes: expected a folder for each expression"),
         ("train_set/images/{happy,sad}/1.png", "images would be classes, but hold happy and sad"),
@@ -268,3 +278,10 @@ def test_what_was_understood_is_one_sentence(tmp_path: Path) -> None:
             "archive: 2 train, 2 valid, 1 test (Training is train, PublicTest is valid, PrivateTest is test); "
             "2 classes in ImageFolder's order: happy, sad"
         )
+
+
+def test_people_that_may_stand_on_both_sides_of_a_carved_split_are_told(tmp_path: Path) -> None:
+    root = write(tmp_path, "data/{happy,sad}/{S010,S011}/{0,1,2,3,4}.png")
+    notes = load(root / "data", carve=True).notes
+    assert any("happy/S010/0.png" in note and "some stand in both training and validation" in note for note in notes)
+    assert not any("both training" in note for note in load(root / "data").notes)

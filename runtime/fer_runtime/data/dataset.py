@@ -109,6 +109,11 @@ def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = N
         if not len(splits["valid"]):
             raise FerError(f"{path} has one image a class: expected several, some to train on and some to validate")
         notes.append(f"no validation split found: {len(splits['valid'])} training images were set aside for it")
+        if nested := next((entry for entry in index.entries if "/" in entry.inside), None):
+            notes.append(
+                f"images lie in folders inside their classes (first: {nested.path}): if these are people or sequences, "
+                "some stand in both training and validation; for figures on new people, make a folder valid"
+            )
     elif set(splits) == {"train"}:
         notes.append("no validation or test split found: all images count as one set, whether trained on or not")
     return Dataset(index.classes, splits, tuple(notes), index.understood)

@@ -44,7 +44,8 @@ def reason_to_ask(name: str) -> str | None:
     """Why it can be read in two ways, as "may be validation or test: ..."; None where it cannot."""
     words = _words(name)
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
-    numbered = any(word.isdigit() and len(word) < 4 for word in words)
+    at = [index for index, word in enumerate(words) if word in SPLIT_WORDS or word in PARTS]
+    numbered = bool(at) and any(word.isdigit() and len(word) < 4 for word in words[at[-1] + 1 :])
     if len(splits) > 1 or TWO_SPLITS & set(words):
         return "names two splits: name it train, valid or test"
     if splits and names_expression(name):
@@ -70,9 +71,9 @@ def is_plain(name: str) -> bool:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether it is letters and a number, as people and sequences are named: S010, subject_3, AF01; not class_3."""
-    found = re.fullmatch(r"([A-Za-z]+)[ _-]?\d+", name)
-    return found is not None and found[1].lower() not in NUMBERED_CLASS
+    """Whether it holds a number, as names of people, videos and days do: S010, 1-30-1280x720; not 3 or class_3."""
+    found = re.fullmatch(r"([A-Za-z]*)[ _-]?\d+", name)
+    return bool(re.search(r"\d", name)) and not (found and found[1].lower() in {"", *NUMBERED_CLASS})
 
 
 def _words(name: str) -> list[str]:

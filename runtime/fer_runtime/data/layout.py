@@ -4,6 +4,7 @@ The classes are those of torchvision's ImageFolder: the first folder names the c
 The split is the word directly above the classes. Folders that wrap all of it are passed through.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -79,7 +80,7 @@ def understood(origin: object, paths: Sequence[PurePosixPath]) -> Layout:
         if at:
             splits["/".join(parts[:at])] = split
         file = path.parts[len(wrapper) + at + 1 :]
-        places.append(Place(split, parts[at], "/".join(file)))
+        places.append(Place(split, unicodedata.normalize("NFC", parts[at]), "/".join(file)))
     _check_splits(origin, splits)
     _check_classes(origin, paths, places)
     ordered = sorted(splits.items(), key=lambda item: SPLITS.index(item[1]))
@@ -145,11 +146,14 @@ def _check_classes(origin: object, paths: Sequence[PurePosixPath], places: Seque
         raise FerError(f"{origin} has images outside class folders (first: {first}): expected <class>/<image>")
     labels = _names(place.label for place in placed)
     _refuse_ambiguous(origin, labels)
-    other = [place for place in placed if not names_expression(place.label) and "/" in place.inside]
-    below = _names(place.inside.split("/")[0] for place in other)
-    if any(map(names_expression, below)):
+    other = [place for place in placed if not names_expression(place.label)]
+    below = _names(name for place in other for name in place.inside.split("/")[:-1])
+    if len(labels) > 1 and any(map(split_of, below)):
+        raise FerError(f"{origin}: {_listed(labels)} seem to be datasets of their own: give one of them by itself")
+    if classes := [name for name in below if names_expression(name)]:
+        above = _names(place.label for place in other if "/" in place.inside)
         raise FerError(
-            f"{origin}: {_listed(_names(place.label for place in other))} would be classes, but hold {_listed(below)}: "
+            f"{origin}: {_listed(above)} would be classes, but hold {_listed(classes)}: "
             f"name them after splits ({KNOWN_SPLITS}), or move the folders of the classes up"
         )
     if any(map(names_expression, labels)):
@@ -162,9 +166,9 @@ def _check_classes(origin: object, paths: Sequence[PurePosixPath], places: Seque
         )
     if any(map(is_plain, labels)):
         raise FerError(f"{origin}: {_listed(labels)} would be the classes: expected a folder for each expression")
-    if len(labels) > 2 and all(map(is_numbered, labels)):
+    if len(labels) > 1 and all(map(is_numbered, labels)):
         raise FerError(
-            f"{origin}: {_listed(labels)} would be the classes, but are numbered as people or sequences are: "
+            f"{origin}: {_listed(labels)} would be the classes, but are numbered as people or videos are: "
             "expected a folder for each expression, or classes named without numbers"
         )
     if len(labels) > MAX_CLASSES:
