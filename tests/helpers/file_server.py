@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import mimetypes
 import re
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ def serve(
             part = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if ranges else None
             first, last = (int(part[1]), int(part[2] or len(data) - 1)) if part else (0, len(data) - 1)
             self.send_response(206 if part else 200)
+            self.send_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
             if part:
                 self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
             if told_length:

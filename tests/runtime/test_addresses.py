@@ -118,7 +118,40 @@ def test_a_broken_video_with_a_number_is_not_taken_for_numbered_pictures(command
     (tmp_path / "clip001.mp4").write_text("no video")
     done = command("fer-run", "--source", tmp_path / "clip001.mp4", "--headless")
     assert done.returncode == 1
-    assert "clip001.mp4 is not a video that OpenCV can read" in done.stderr
+    assert "clip001.mp4 is neither a video nor a picture that OpenCV can read" in done.stderr
+
+
+def test_a_name_that_is_no_text_is_read_too(command: Run, clip: Path, tmp_path: Path) -> None:
+    """Latin-1 from an old disk, say; OpenCV itself ends the whole process at it."""
+    video = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.mp4")
+    Path(video).write_bytes(clip.read_bytes())
+    done = command("fer-run", "--source", video, "--headless", "--max-frames", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "--source is empty: expected"),
+        ("http://[::1/x", "http://[::1/x is no address"),
+        ("rtsp://admin:pw@host:port/x", "rtsp://admin:***@host:port/x is no address"),
+        ("RTSP://127.0.0.1:9/x", "cannot open stream RTSP://127.0.0.1:9/x"),
+    ],
+)
+def test_what_cannot_be_a_source_is_told_in_one_sentence(command: Run, tmp_path: Path, name: str, told: str) -> None:
+    done = command("fer-run", "--source", name, "--headless", cwd=tmp_path)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "please report" not in done.stderr
+
+
+def test_a_web_page_is_no_video(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "watch.html").write_text("<html><body>a page that shows a video</body></html>")
+    with serve(tmp_path) as server:
+        done = command("fer-run", "--source", f"{server}/watch.html", "--headless")
+    assert done.returncode == 1
+    assert "text/html, which is a page and no video" in done.stderr
 
 
 def test_what_is_an_address_and_what_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,9 +138,9 @@ def test_a_recording_fits_frames_of_other_sizes(command: Run, tmp_path: Path) ->
     ("source", "message"),
     [
         ("missing.mp4", "does not exist"),
-        ("text.mp4", "is not a video that OpenCV can read"),
-        ("empty.mp4", "is not a video that OpenCV can read"),
-        ("empty.png", "cannot be decoded as a picture"),
+        ("text.mp4", "is neither a video nor a picture that OpenCV can read"),
+        ("empty.mp4", "is neither a video nor a picture that OpenCV can read"),
+        ("empty.png", "is neither a video nor a picture that OpenCV can read"),
         ("hollow", "holds no pictures"),
         ("97", "cannot open camera 97"),
         ("/dev/video97", "cannot open camera /dev/video97"),

@@ -95,7 +95,7 @@ def test_an_mp4_without_its_index_is_refused(command: Run, clip: Path, tmp_path:
     done = command("fer-run", "--source", tmp_path / "cut.mp4", "--headless")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        f"fer-run: {tmp_path / 'cut.mp4'} is not a video that OpenCV can read"
+        f"fer-run: {tmp_path / 'cut.mp4'} is neither a video nor a picture that OpenCV can read"
     )
 
 

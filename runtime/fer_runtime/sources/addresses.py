@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import cv2
 
+from fer_runtime.errors import FerError
+from fer_runtime.redact import redact_url
 from fer_runtime.sources.captures import Capture
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -32,6 +34,16 @@ def local_path(name: str) -> Path | None:
     return Path(path if os.path.exists(path) else unquote(path))
 
 
+def check_address(url: str) -> None:
+    """Raise FerError for what cannot be an address."""
+    try:
+        fine = urlsplit(url).port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise FerError(f"{redact_url(url)} is no address: expected for example rtsp://HOST:PORT/PATH")
+
+
 def has_end(capture: Capture, url: str) -> bool:
     """Whether the address is that of a finished video: it has a duration, or its server knows the file's length."""
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
@@ -42,7 +54,7 @@ def has_end(capture: Capture, url: str) -> bool:
 
 def has_length(url: str) -> bool:
     """Whether an http server says how long this is: it is a file then, and no stream."""
-    if urlsplit(url).scheme.lower() not in ("http", "https") or urlsplit(url).path.lower().endswith(PLAYLISTS):
+    if not _is_web(url) or urlsplit(url).path.lower().endswith(PLAYLISTS):
         return False
     try:
         with urllib.request.urlopen(_request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 - http alone
@@ -54,16 +66,22 @@ def has_length(url: str) -> bool:
 
 
 def refusal(url: str) -> str:
-    """The reason that an http server gives for not serving this, such as "404 Not Found"; empty where it gives none."""
-    if urlsplit(url).scheme.lower() not in ("http", "https"):
+    """What an http server gives instead of a video, such as "404 Not Found"; empty where that cannot be told."""
+    if not _is_web(url):
         return ""
     try:
-        urllib.request.urlopen(_request(url), timeout=TIMEOUT_S).close()  # noqa: S310 - http alone
+        with urllib.request.urlopen(_request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 - http alone
+            kind = answer.headers.get_content_type()
+            return f"{kind}, which is a page and no video" if kind == "text/html" else ""
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.reason}"
     except (OSError, ValueError):
         pass
     return ""
+
+
+def _is_web(url: str) -> bool:
+    return SCHEME.match(url) is not None and url.partition(":")[0].lower() in ("http", "https")
 
 
 def _request(url: str) -> urllib.request.Request:

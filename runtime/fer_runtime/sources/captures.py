@@ -1,14 +1,19 @@
 """Captures of OpenCV: of cameras, files and addresses, each opened so that its name means what the user meant by it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_runtime.sources.base import nominal_fps
 
 TIMEOUT_MS = 10_000  # to open an address, and for each of its frames
+MIN_STRETCH, MAX_STRETCH = 0.01, 4.0  # of pixels that are not square; what is beyond is a fault of the file
 
 
 class Capture(Protocol):
@@ -40,15 +45,57 @@ def open_camera(name: str, size: tuple[int, int] | None = None, fps: float | Non
 
 def open_file(path: Path) -> Capture:
     """A video file."""
-    # Absolute, as ffmpeg takes what stands before a colon for a protocol; and by ffmpeg alone, as OpenCV takes names
-    # with digits or % for numbered pictures where ffmpeg finds no video.
-    return cv2.VideoCapture(os.path.abspath(path), _backend(cv2.CAP_FFMPEG))
+    # By ffmpeg alone: OpenCV takes names with digits or % for numbered pictures where ffmpeg finds no video.
+    with opencv_name(path) as name:
+        return cv2.VideoCapture(name, _backend(cv2.CAP_FFMPEG))
+
+
+@contextmanager
+def opencv_name(path: Path) -> Iterator[str]:
+    """A name for a file that OpenCV and ffmpeg take for it, as long as it is being opened."""
+    name = os.path.abspath(path)  # ffmpeg takes what stands before a colon for a protocol
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no text: OpenCV crashes at them
+        with path.open("rb") as file:
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        yield name
 
 
 def open_address(url: str) -> Capture:
     """A stream, or a file on a server."""
     limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+    scheme, _, rest = url.partition("://")
+    url = f"{scheme.lower()}://{rest}"  # ffmpeg knows protocols in small letters alone
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, [v for limit in limits for v in (limit, TIMEOUT_MS)])
+
+
+def decode(capture: Capture) -> NDArray[np.uint8] | None:
+    """The frame that was grabbed, BGR [h, w, 3] with square pixels; None where it cannot be decoded."""
+    try:
+        fine, image = capture.retrieve()
+    except cv2.error:
+        return None
+    if not fine or image is None or image.dtype != np.uint8:
+        return None
+    if image.ndim == 2:  # a grey camera
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    aspect = _pixel_aspect(capture)
+    if abs(aspect - 1) > MIN_STRETCH:
+        height, width = image.shape[:2]
+        size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(image, np.uint8)
+
+
+def _pixel_aspect(capture: Capture) -> float:
+    """Width by height of a pixel: not 1 in anamorphic video, as of DVDs and camcorders."""
+    width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    if width <= 0 or height <= 0 or not 1 / MAX_STRETCH <= width / height <= MAX_STRETCH:
+        return 1.0
+    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90  # OpenCV has turned the frame already
+    return height / width if turned else width / height
 
 
 def _backend(wanted: int) -> int:

@@ -6,12 +6,15 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import cv2
+
 from fer_runtime.data.decode import IMAGE_SUFFIXES
 from fer_runtime.data.listing import is_ignored, kinds_of
 from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
-from fer_runtime.sources.addresses import is_address, local_path
+from fer_runtime.sources.addresses import check_address, is_address, local_path
 from fer_runtime.sources.base import Source
+from fer_runtime.sources.captures import opencv_name
 from fer_runtime.sources.files import Pictures, Video
 from fer_runtime.system.profiler import Profile
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from fer_runtime.sources.live import Live
 
 CAMERA_FOLDERS = ("/dev/video", "/dev/v4l/")  # where cameras are even while they are unplugged
+PICTURES_IN_A_ROW = (".gif", ".mjpeg", ".mjpg")  # videos that begin as a picture does
 FILE_SCHEMES = ("http", "https", "ftp", "sftp")  # what serves files as fast as they are read; others keep a pace
 
 
@@ -34,6 +38,8 @@ def open_source(
     realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
     profile: takes how long frames took to capture and decode. size (width, height) and fps: what a camera is asked for.
     """
+    if not name.strip():
+        raise FerError("--source is empty: expected a camera number, a URL, a video, a picture or a folder")
     if (size or fps) and not is_camera(name):
         raise FerError(f"--size and --fps are for a camera: {redact_url(name)} comes as it is")
     path = local_path(name) or Path(name)
@@ -47,9 +53,15 @@ def open_source(
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
     if not path.is_file():
         raise FerError(f"{path} is a pipe or a socket: expected a camera number, a URL, a video, a picture or a folder")
-    if path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:  # a single GIF is mostly a short video
-        return Pictures([path])
-    return Video(path, realtime, profile)
+    return Pictures([path]) if _is_picture(path) else Video(path, realtime, profile)
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its first bytes: names may lie, or have no suffix."""
+    if path.suffix.lower() in PICTURES_IN_A_ROW:
+        return False
+    with opencv_name(path) as name:
+        return cv2.haveImageReader(name)
 
 
 def _album(folder: Path) -> Pictures:
@@ -84,6 +96,7 @@ def _live(name: str, profile: Profile | None, size: tuple[int, int] | None = Non
 
 def _open_address(url: str, realtime: bool, profile: Profile | None) -> Source:
     """A finished video, of which every frame counts, or a stream."""
+    check_address(url)
     live = _live(url, profile)
     if not live.has_end or urlsplit(url).scheme.lower() not in FILE_SCHEMES:
         return live

@@ -13,7 +13,7 @@ from fer_runtime.data.decode import decode_bgr, read_picture
 from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
-from fer_runtime.sources.captures import Capture, open_address, open_file
+from fer_runtime.sources.captures import Capture, decode, open_address, open_file
 from fer_runtime.sources.media_clock import JUMPING, MediaClock
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
@@ -68,7 +68,8 @@ class Video:
         self._capture = capture()
         if not self._capture.isOpened():
             raise FerError(
-                f"{self._shown} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi"
+                f"{self._shown} is neither a video nor a picture that OpenCV can read: "
+                "expected for example .mp4, .mkv, .avi, .jpg or .png"
             )
         declared = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = nominal_fps(declared) or _measured_fps(capture())
@@ -115,8 +116,7 @@ class Video:
 
     def _decode(self) -> NDArray[np.uint8] | None:
         with self._profile.stage("decode"):
-            fine, image = self._capture.retrieve()
-        return image.astype(np.uint8, copy=False) if fine else None
+            return decode(self._capture)
 
 
 def _measured_fps(capture: Capture) -> float:

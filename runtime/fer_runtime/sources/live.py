@@ -17,7 +17,7 @@ from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
 from fer_runtime.sources.addresses import has_end, has_length, is_address, refusal
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
-from fer_runtime.sources.captures import Capture, differs, open_address, open_camera
+from fer_runtime.sources.captures import Capture, decode, differs, open_address, open_camera
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FIRST_WAIT_S, MAX_WAIT_S = 0.2, 10.0  # before a lost source is opened again; each wait doubles the last
 TICK_S = 0.1  # between two calls of on_idle
 LOOK_S = 0.5  # between looks whether a lost source is back, which ends a wait
+MAX_BROKEN = 30  # frames in a row that cannot be decoded, after which a camera is opened again; single ones are usual
 PLAYED = 0.95  # of its duration, after which a stream that has one is over when it ends
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
@@ -71,6 +72,7 @@ class Live:
         self._newest: Frame | None = None
         self._changed = threading.Condition()
         self._over = threading.Event()
+        self._failure: Exception | None = None  # of the reading thread
 
     @property
     def has_end(self) -> bool:
@@ -101,6 +103,8 @@ class Live:
         with self._changed:
             while self._newest is None:
                 if self._over.is_set():
+                    if self._failure:
+                        raise self._failure
                     if self._index == 0:
                         raise FerError(f"{self._shown} opened but gave no frame: is another program using the camera?")
                     return None
@@ -116,6 +120,8 @@ class Live:
             while self._index and not self._over.is_set() and not self._is_played():
                 self._reopen()
                 self._publish_frames(should_decode)
+        except Exception as error:  # noqa: BLE001 - raised where the frames are asked for
+            self._failure = error
         finally:
             self._over.set()
             with self._changed:
@@ -123,14 +129,17 @@ class Live:
             self._capture.release()
 
     def _publish_frames(self, should_decode: ShouldDecode) -> None:
-        """Publish the frames to be decoded until the source gives no more."""
-        while not self._over.is_set() and self._grab():
+        """Publish the frames to be decoded until the source gives no more, or only broken ones."""
+        broken = 0
+        while not self._over.is_set() and broken < MAX_BROKEN and self._grab():
             at = time.monotonic()
             self._position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
             if should_decode(at):  # others are not decoded: with motion JPEG that is most of the work
                 image = self._decode()
                 if image is None:
-                    return
+                    broken += 1
+                    continue
+                broken = 0
                 self._publish(Frame(image, self._index, at, captured=at))
             self._index += 1
 
@@ -142,8 +151,7 @@ class Live:
 
     def _decode(self) -> NDArray[np.uint8] | None:
         with self._profile.stage("decode"):
-            fine, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if fine else None
+            return decode(self._capture)
 
     def _is_played(self) -> bool:
         """Whether what ended was no stream, but a recording or a file that was played to its end."""
