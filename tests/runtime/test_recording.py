@@ -1,11 +1,13 @@
 """Recordings play as their source did: each picture from its time on until the next one's."""
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from conftest import Run
 from fer_runtime.outputs.recording import MAX_GAP_S, open_recording
 from fer_runtime.types import Result
 
@@ -54,3 +56,24 @@ def test_a_camera_that_was_away_for_long_leaves_no_hour_of_a_still(tmp_path: Pat
     times: list[float | None] = [0.0, 0.5, MAX_GAP_S + 10, MAX_GAP_S + 10.1]
     assert recorded(tmp_path / "out.mkv", 10, times, live=True) == [*[0] * 5, 1, 2, 3]
     assert recorded(tmp_path / "file.mkv", 10, times).count(1) == 10 * (MAX_GAP_S + 9.5)
+
+
+@pytest.mark.parametrize("name", ["a:b.mkv", "file:x.mkv", "rtmp:x.mp4", "50%d.avi", "%03d.png", "-x.mkv"])
+def test_a_recordings_name_is_a_name_whatever_it_looks_like(
+    command: Run, clip: Path, tmp_path: Path, name: str
+) -> None:
+    """`file:x.mkv` was written to x.mkv, over what stood there."""
+    (tmp_path / "x.mkv").write_text("kept")
+    done = command("fer-run", "--source", clip, "--headless", "--max-frames", 2, f"--record={name}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {name, "x.mkv"}
+    assert (tmp_path / name).stat().st_size > 1000
+    assert (tmp_path / "x.mkv").read_text() == "kept"
+
+
+def test_a_recordings_name_in_another_encoding_is_refused(command: Run, clip: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.mkv")
+    done = command("fer-run", "--source", clip, "--headless", "--max-frames", 2, "--record", name)
+    assert done.returncode == 1
+    assert "expected a name in UTF-8" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fer_benchmarks.pipeline.throughput import TimedNetwork
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import OnIdle, ShouldDecode, Source, always
+from fer_runtime.sources.captures import open_file
 from fer_runtime.sources.live import Live
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
@@ -34,7 +35,7 @@ class _Capture:
 
     def __init__(self, video: Path, size: tuple[int, int] | None) -> None:
         self._video, self._size = video, size
-        self._capture = cv2.VideoCapture(str(video))
+        self._capture = open_file(video)
         self._next = time.monotonic()
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
@@ -46,7 +47,7 @@ class _Capture:
         if self._capture.grab():
             return True
         self._capture.release()
-        self._capture = cv2.VideoCapture(str(self._video))
+        self._capture = open_file(self._video)
         return self._capture.grab()
 
     def retrieve(self) -> tuple[bool, NDArray[np.uint8] | None]:
@@ -82,7 +83,7 @@ class PacedRun:
 
 def check(video: Path) -> None:
     """Raise FerError for what is no video."""
-    if not cv2.VideoCapture(str(video)).isOpened():
+    if not open_file(video).isOpened():
         raise FerError(f"{video} is not a video that OpenCV can read: expected for example .mp4, .mkv or .avi")
 
 

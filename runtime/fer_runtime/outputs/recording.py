@@ -1,5 +1,6 @@
 """Annotated recordings: a video, or the last frame as a picture; never over a file that is there already."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fer_runtime.errors import FerError
 from fer_runtime.files import reserve, written_whole
 from fer_runtime.outputs.base import Output
 from fer_runtime.outputs.overlay import draw
+from fer_runtime.sources.captures import open_file
 from fer_runtime.types import Result
 
 # Motion JPEG in Matroska survives a killed process; mp4v plays in more places. The suffix decides.
@@ -32,6 +34,8 @@ def open_recording(path: Path, fps: float) -> Output:
         return Snapshot(path)
     if path.suffix.lower() not in CODECS:
         raise FerError(f"--record {path}: expected a name that ends in {', '.join([*CODECS, *PICTURES])}")
+    if os.fsencode(path) != str(path).encode(errors="replace"):  # OpenCV crashes at it
+        raise FerError(f"--record {path}: expected a name in UTF-8; choose another")
     return Recorder(path, fps)
 
 
@@ -100,7 +104,7 @@ class Recorder:
         self._writer.release()
         self._writer = None
         self._bytes()
-        held = max(0, round(cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+        held = max(0, round(open_file(self._path).get(cv2.CAP_PROP_FRAME_COUNT)))
         if held < 0.99 * self._written:  # the index tells 0 or nonsense where the writer was cut off
             raise self._broken("the system took no more of it, and its index is missing; is there a limit on its size?")
 
@@ -127,7 +131,8 @@ class Recorder:
         self._size = (width, height)
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         self._path = reserve(self._path)
-        writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
+        # Absolute, as ffmpeg takes what stands before a colon for a protocol, and `file:` for nothing at all.
+        writer = cv2.VideoWriter(os.path.abspath(self._path), codec, self._fps, self._size)
         if not writer.isOpened():
             self._path.unlink(missing_ok=True)
             raise FerError(f"cannot write the video {self._path}: is the place writable, and the disk not full?")
