@@ -75,5 +75,5 @@ def test_every_key_is_in_its_section(name: str, reports: dict[str, Any]) -> None
     linked = sections["Scores"] if "(#scores)" in text else ""
     named = set(re.findall(r"[`\"]([a-z0-9_]+)[`\"]", text + linked))
     assert sorted(set(keys(reports[name])) - named - {"schema"}) == []
-    schema = reports[name].get("schema")
-    assert schema is None or f"schema {schema}" in text.split("**Upgrade")[0]
+    assert next(iter(reports[name])) == "schema"
+    assert f"schema {reports[name]['schema']}" in text.split("**Upgrade")[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fer_train.checkpoint import Checkpoint
 
 COLUMNS = ("check", "found", "expected", "")
+SCHEMA = 1  # of the JSON report
 
 
 @click.command(epilog="Example: fer-verify small.int8.onnx --against runs/small/model.pt --data fer2013.zip")
@@ -104,6 +105,7 @@ def _report(file: Path, checks: "list[Check]") -> dict[str, Any]:
     import onnxruntime
 
     return {
+        "schema": SCHEMA,
         "file": file.name,
         "onnxruntime": onnxruntime.__version__,
         "ok": all(check.ok for check in checks),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fer_runtime.model.manifest import Manifest
     from fer_train.evaluation.evaluate import Section
 
+SCHEMA = 1  # of the JSON report
+
 
 @click.command(epilog="Example: fer-train evaluate runs/small/model.pt fer2013.zip --split valid --html report.html")
 @click.argument("model", type=FILE)
@@ -78,7 +80,7 @@ def evaluate(
     if json_file or html_file:
         facts = _facts(model, loaded.manifest, data, faces, votes_file)
         if json_file:
-            plots.write_json(json_file, facts | found.plain())
+            plots.write_json(json_file, {"schema": SCHEMA} | facts | found.plain())
         if html_file:
             html_report.write(html_file, facts, found)
     for section in found.labelled:
