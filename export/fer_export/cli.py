@@ -1,10 +1,9 @@
 """fer-export: a checkpoint as one self-describing ONNX file, proved against PyTorch."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fer_export.convert import Exported, ExportOptions
+    from fer_export.report import ExportReport
     from fer_export.source import Source
     from fer_runtime.data.dataset import Dataset, Faces
     from fer_runtime.model.manifest import Manifest
@@ -92,7 +92,7 @@ def cli(
     from fer_export.convert import ExportOptions
     from fer_export.loading.load import load
     from fer_export.loading.options import LoadOptions
-    from fer_export.report import plain
+    from fer_export.report import report
     from fer_runtime.data import scoring_set
     from fer_runtime.files import check_place, refuse_same
 
@@ -108,7 +108,7 @@ def cli(
     options = ExportOptions(precision, max_drop / 100, min_speedup, threads)
     exported = _converted(source, options, calibrated_on, labelled.held_out()[1] if labelled else None)
     compared_on = "generated images" if data is None else f"faces of {data.name}"
-    _deliver(exported, places[exported.chosen], plain(exported, options, compared_on, model.stat().st_size), json_file)
+    _deliver(exported, places[exported.chosen], report(exported, options, compared_on, model.stat().st_size), json_file)
 
 
 def _converted(
@@ -126,7 +126,7 @@ def _converted(
         raise
 
 
-def _deliver(exported: "Exported", place: Path, report: dict[str, Any], json_file: Path | None) -> None:
+def _deliver(exported: "Exported", place: Path, found: "ExportReport", json_file: Path | None) -> None:
     """Write the file and the report, then print."""
     from fer_export.report import show
     from fer_runtime.files import write_text, written_whole
@@ -134,11 +134,11 @@ def _deliver(exported: "Exported", place: Path, report: dict[str, Any], json_fil
     with written_whole(place) as beside:
         beside.write_bytes(exported.file.file)
     if json_file:
-        write_text(json_file, json.dumps(report, indent=2) + "\n")
-    show(report)
+        write_text(json_file, found.to_json())
+    show(found)
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)
-    cost = f"{report['parameters']:,} parameters, {report['macs'] / 1e6:.1f} MMAC per face"
+    cost = f"{found.parameters:,} parameters, {found.macs / 1e6:.1f} MMAC per face"
     click.echo(f"{place}: {exported.chosen}, {cost}")
 
 

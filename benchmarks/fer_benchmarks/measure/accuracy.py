@@ -1,6 +1,6 @@
 """How accurate a model is: the very process that was timed classifies the labelled faces."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ def scores(spec: ModelSpec, found: NDArray[np.float64], faces: Faces) -> ModelSc
     predicted = found.argmax(1)
     scored = score(predicted, faces.labels, spec.labels)
     return ModelScores(
-        **scored.plain(),
+        **asdict(scored.rounded()),
         bootstrap={name: (round(low, 5), round(high, 5)) for name, (low, high) in bootstrap(scored).items()},
         worst_class=scored.worst,
         ece=round(ece(found, faces.labels), 5),

@@ -1,6 +1,6 @@
 """How right a classifier is (accuracy, macro-F1, precision and recall of each class), and how well it knows that."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import fmean
 from typing import Any
@@ -44,17 +44,16 @@ class Scores:
         accuracy = f"accuracy {self.accuracy:.2%} +- {self.interval:.2%} (n = {self.n})"
         return f"{accuracy}, macro-F1 {self.macro_f1:.3f}"
 
-    def plain(self) -> dict[str, Any]:
-        """For JSON, rounded to 5 digits."""
-        return {
-            "n": self.n,
-            "accuracy": round(self.accuracy, 5),
-            "interval": round(self.interval, 5),
-            "macro_f1": round(self.macro_f1, 5),
-            "precision": {label: round(value, 5) for label, value in self.precision.items()},
-            "recall": {label: round(value, 5) for label, value in self.recall.items()},
-            "confusion": self.confusion,
-        }
+    def rounded(self) -> "Scores":
+        """To 5 digits, as reports hold it."""
+        return replace(
+            self,
+            accuracy=round(self.accuracy, 5),
+            interval=round(self.interval, 5),
+            macro_f1=round(self.macro_f1, 5),
+            precision={label: round(value, 5) for label, value in self.precision.items()},
+            recall={label: round(value, 5) for label, value in self.recall.items()},
+        )
 
 
 def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: tuple[str, ...]) -> Scores:

@@ -1,6 +1,6 @@
 """How well a model knows labelled faces, for a .pt through torch and for an .onnx through the runtime."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class Section:
     def plain(self) -> dict[str, Any]:
         """For JSON, rounded to 5 digits; docs/reference/contract.md says what each key means."""
         return (
-            self.scores.plain()
+            asdict(self.scores.rounded())
             | {
                 "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
                 "macro_recall": round(self.scores.macro_recall, 5),

@@ -128,5 +128,5 @@ def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: M
         "temperature": manifest.temperature,
         "parameters": manifest.parameters,
         "macs": manifest.macs,
-        "valid": scores.plain(),
+        "valid": asdict(scores.rounded()),
     }
