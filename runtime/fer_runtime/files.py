@@ -68,7 +68,7 @@ def _beside(path: Path) -> tuple[int, str]:
     if path.exists() and not path.is_file():
         raise FerError(f"{path} is a folder or a device: expected the name of a file to write")
     try:
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=path.suffix)
     except OSError as error:
         raise FerError(f"cannot write {path}: {error.strerror}; choose another place") from error
 

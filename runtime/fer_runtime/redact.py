@@ -4,7 +4,7 @@ import re
 
 MASK = "***"
 # To the last @, as people type passwords with / and # in them. Without a colon it is a user name alone, and stays.
-_START = r"(?P<start>[a-z][a-z0-9+.-]*://[^\s/?#:@]*:)"
+_START = r"(?P<start>[a-z][a-z0-9+.-]*://[^\s/?#:@\[\]]*:)"
 _IN_TEXT = re.compile(_START + r"\S*(?=@)", re.IGNORECASE)
 _IN_URL = re.compile(_START + r".*(?=@)", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(

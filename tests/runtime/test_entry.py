@@ -117,6 +117,16 @@ def test_quiet_and_verbose(command: Run, clip: Path) -> None:
     assert quiet == "fer-run: no window can be opened here, going on as with --headless\n"
 
 
+@pytest.mark.parametrize("option", ["--source", "--jsonl", "--record", "--web", "--mqtt", "--profile", "--model"])
+def test_an_empty_value_is_a_usage_error(command: Run, tmp_path: Path, option: str) -> None:
+    """As of a shell's variable that was never set: a folder's own name, or no output, would be the silent answer."""
+    done = command("fer-run", "--headless", "--max-frames", 1, option, "", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}'" in done.stderr
+    assert "it is empty: is a variable not set?" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("words", [["--source"], ["extra", "--headless", "--source", "0"], ["--jsonl"]])
 def test_a_password_is_in_no_usage_error(command: Run, words: list[str]) -> None:
     done = command("fer-run", "rtsp://admin:S3cret-pw@127.0.0.1:9/s", *words)

@@ -236,7 +236,8 @@ def test_a_broker_that_takes_nothing_costs_no_memory_and_no_wait() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "localhost", "http://localhost", "mqtt://", "mqtt://:1883", "mqtt://host:port", "mqtt://host:99999",
+        "mqtt://me:S3c/ret@host", "mqtt://me:S3c#ret@host",
+        "localhost", "http://localhost", "mqtt://", "mqtt://:1883", "mqtt://host:port", "mqtt://host:99999",
         "mqtt://host/a/+/b", "mqtt://host/a#b", "mqtt://host/a?b", "mqtt://host/" + "t" * 2000, "mqtt://[::1",
         "mqtt://host/%00",
     ],
@@ -245,4 +246,5 @@ def test_bad_addresses(command: Run, clip: Path, url: str) -> None:
     done = command("fer-run", "--source", clip, "--headless", "--mqtt", url)
     assert done.returncode == 1
     assert "--mqtt: expected" in done.stderr
+    assert "S3c" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from fer_runtime.redact import redact_text, redact_url
         ("http://cam/v.cgi?usr=admin&pwd=hunter2&rate=5", "http://cam/v.cgi?usr=admin&pwd=***&rate=5"),
         ("http://cam/v?loginuse=admin&loginPas=x;y=1", "http://cam/v?loginuse=admin&loginPas=***;y=1"),
         ("http://cam/v?access_token=abc#part", "http://cam/v?access_token=***#part"),
+        ("mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]",) * 2,
         ("/dev/video0", "/dev/video0"),
         ("holiday: 50 % of a@b.mp4", "holiday: 50 % of a@b.mp4"),
     ],

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from conftest import ROOT, Run, start
@@ -92,6 +93,22 @@ def test_lines_go_on_when_their_file_is_rotated_or_removed(clip: Path, tmp_path:
         before = [json.loads(line)["frame"] for line in old.read_text().splitlines()]
         assert before[0] == 0
         assert before[-1] < rest[0]
+
+
+@pytest.mark.parametrize("name", ["file:day.mkv", "pipe:1.avi", "http:day.mp4", "a:b%03d.mkv", "-x.mkv", "%d.png"])
+def test_a_name_is_a_name(command: Run, clip: Path, tmp_path: Path, name: str) -> None:
+    """FFmpeg reads protocols from a name's start, OpenCV numbers from its signs."""
+    for other in ("day.mkv", "day.mp4", "000.png"):
+        (tmp_path / other).write_text("mine")
+    done = command("fer-run", "--source", clip, "--headless", "--max-frames", 3, f"--record={name}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    recording = tmp_path / name
+    if name.endswith(".png"):
+        assert cv2.imdecode(np.fromfile(recording, np.uint8), cv2.IMREAD_COLOR) is not None
+    else:
+        assert frames(recording) == 3
+    assert [(tmp_path / other).read_text() for other in ("day.mkv", "day.mp4", "000.png")] == ["mine"] * 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("output", ["--jsonl", "--record"])

@@ -9,8 +9,30 @@ import click
 
 from fer_runtime.cli.entry import set_log_level
 
-FILE = click.Path(path_type=Path)
 MAX_THREADS = 64
+
+
+class _File(click.Path):
+    """A path. An empty one is a usage error: it would be the current folder, where a shell's variable was not set."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(TEXT.convert(value, param, ctx), param, ctx)
+
+
+class _Text(click.types.StringParamType):
+    """Text that is not empty."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).strip():
+            self.fail("it is empty: is a variable not set?" if value == "" else "it is blank", param, ctx)
+        return value
+
+
+TEXT = _Text()
+FILE = _File()
 
 Decorator = Callable[[Any], Any]  # click's own
 

@@ -9,7 +9,7 @@ import click
 
 from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
-from fer_runtime.cli.options import FILE
+from fer_runtime.cli.options import FILE, TEXT
 
 if TYPE_CHECKING:
     from fer_runtime.outputs.factory import Outputs
@@ -37,6 +37,7 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 @click.command(epilog="Example: fer-run --source holiday.mp4 --headless --record faces.mkv --jsonl faces.jsonl")
 @click.option(
     "--source",
+    type=TEXT,
     default="0",
     show_default=True,
     envvar="FER_SOURCE",
@@ -49,7 +50,7 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 @options.model
 @click.option("--detector", type=FILE, metavar="FILE", help="A YuNet file, in place of the built-in detector.")
 @click.option("--headless", is_flag=True, help="No window. Without another output, JSON lines go to standard output.")
-@click.option("--jsonl", metavar="FILE|-", help="Append one JSON object per frame; - is standard output.")
+@click.option("--jsonl", type=TEXT, metavar="FILE|-", help="Append one JSON object per frame; - is standard output.")
 @click.option(
     "--record",
     type=FILE,
@@ -57,9 +58,12 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     help="Write annotated video (.mkv, .mp4, .avi), or the last frame as a picture (.png, .jpg); never over a file.",
 )
 @click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable wherever pictures are shown.")
-@click.option("--web", metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics.")
+@click.option(
+    "--web", type=TEXT, metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics."
+)
 @click.option(
     "--mqtt",
+    type=TEXT,
     envvar="FER_MQTT",
     show_envvar=True,
     metavar="URL",

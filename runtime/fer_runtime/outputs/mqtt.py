@@ -117,7 +117,7 @@ def _parsed(url: str) -> SplitResult:
         url.encode()  # bytes of the command line that are no UTF-8 raise
         (host or "").encode("idna")  # so do names that no host can have
     except ValueError as error:
-        raise FerError(f"{expected} ({error})") from error
+        raise FerError(f"{expected}; in a password write %23 for # and %2F for /") from error
     if parts.scheme not in PORTS or not host or port == 0:
         raise FerError(f"{expected}, found {parts.scheme or 'no scheme'} and {host or 'no host'}")
     topic = unquote(parts.path)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
-from fer_runtime.files import reserve, written_whole
+from fer_runtime.files import check_place, reserve, written_whole
 from fer_runtime.outputs.base import Output
 from fer_runtime.outputs.overlay import draw
 from fer_runtime.sources.captures import open_file
@@ -30,12 +30,14 @@ def open_recording(path: Path, fps: float) -> Output:
     """A Recorder or, for the suffix of a picture, a Snapshot. Raises FerError for a place or suffix that won't do."""
     if path.is_dir() or not path.parent.is_dir():
         raise FerError(f"--record {path}: expected the name of a file in a folder that exists")
-    if path.suffix.lower() in PICTURES:
-        return Snapshot(path)
-    if path.suffix.lower() not in CODECS:
+    if path.suffix.lower() not in (*CODECS, *PICTURES):
         raise FerError(f"--record {path}: expected a name that ends in {', '.join([*CODECS, *PICTURES])}")
+    if path.suffix.lower() in PICTURES:
+        check_place(path)
+        return Snapshot(path)
     if os.fsencode(path) != str(path).encode(errors="replace"):  # OpenCV crashes at it
         raise FerError(f"--record {path}: expected a name in UTF-8; choose another")
+    check_place(path)
     return Recorder(path, fps)
 
 
