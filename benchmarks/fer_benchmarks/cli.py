@@ -25,37 +25,47 @@ if TYPE_CHECKING:
     "--data", type=FILE, metavar="DATA",
     help="Labelled faces to score each file on: validation split, else test, else all.",
 )  # fmt: skip
-@click.option("--robust", is_flag=True, help="Score under eight corruptions in five severities too.")
-@click.option("--threads", default="1", show_default=True, metavar="N[,N...]", help="Of each engine.")
-@click.option("--batch", default="1", show_default=True, metavar="N[,N...]", help="Faces in a call.")
-@click.option("--pace", type=click.FloatRange(0.1, 1000), metavar="HZ", help="Time at a camera's pace too, such as 30.")
+@click.option("--robust", is_flag=True, help="Also score under eight corruptions in five severities.")
+@click.option("--threads", default="1", show_default=True, metavar="N[,N...]", help="Threads per model.")
+@click.option("--batch", default="1", show_default=True, metavar="N[,N...]", help="Faces per call.")
+@click.option(
+    "--pace", type=click.FloatRange(0.1, 1000), metavar="HZ", help="Also time at a camera's pace, such as 30."
+)
 @click.option(
     "--duration", type=click.FloatRange(0.1, 3600), default=10, show_default=True, metavar="S",
-    help="Seconds of calls a file, threads and batch; MLPerf takes 600.",
+    help="Seconds of calls per file, threads and batch; MLPerf uses 600.",
 )  # fmt: skip
-@click.option("--against", type=click.Choice(["cv2"]), multiple=True, help="Time each file in OpenCV's own engine too.")
-@click.option("--peer", "peers", type=FILE, multiple=True, metavar="FILE.json", help="A classifier in its own world.")
-@shared.foreign_network
-@click.option("--max-ms", type=click.FloatRange(0), metavar="MS", help="Recommend the most accurate of p95 up to this.")
 @click.option(
-    "--min-accuracy", type=click.FloatRange(0, 100), metavar="%", help="Recommend the fastest that reaches it."
+    "--against", type=click.Choice(["cv2"]), multiple=True, help="Also time each file in OpenCV's own engine."
 )
 @click.option(
-    "--baseline", type=FILE, metavar="FILE.json", help="Hold against an earlier run; exit code 3 for a regression."
+    "--peer", "peers", type=FILE, multiple=True, metavar="FILE.json", help="Another classifier, run by its own command."
+)
+@shared.foreign_network
+@click.option(
+    "--max-ms", type=click.FloatRange(0), metavar="MS", help="Recommend the most accurate file with p95 up to this."
+)
+@click.option(
+    "--min-accuracy", type=click.FloatRange(0, 100), metavar="%", help="Recommend the fastest file with at least this."
+)
+@click.option(
+    "--baseline", type=FILE, metavar="FILE.json", help="Compare with an earlier run; exit code 3 for a regression."
 )
 @options.json_file
-@click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables.")
-@click.option("--html", type=FILE, metavar="FILE", help="Write a page with plots to explore; it needs no network.")
-@click.option("--png", type=FILE, metavar="FILE", help="Draw accuracy over latency.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Also write the tables as Markdown.")
+@click.option(
+    "--html", type=FILE, metavar="FILE", help="Also write a page to explore, with plots; it needs no network."
+)
+@click.option("--png", type=FILE, metavar="FILE", help="Also plot accuracy over latency.")
 @options.version
 @click.pass_context
 def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | None, **options: Any) -> int:
     """Compare MODELS in time and accuracy.
 
-    MODELS are files of fer-export, plain ONNX classifiers (with --labels), and results of earlier runs or other
-    machines (--json's files), which join the tables. Each classifier runs in a process of its own; blocks of calls are
-    interleaved in random order, so that a slow spell of the machine meets all alike. The first file runs twice: unless
-    it comes out equal, the machine is too noisy to say, and the exit code is 3. Ratios are against the first file.
+    MODELS are files of fer-export, plain ONNX classifiers (with --labels), and --json reports of earlier runs or other
+    machines, which are added to the tables. Each model runs in a process of its own; blocks of calls are interleaved
+    in random order, so that a slow spell of the machine affects all alike. The first file runs twice: unless both
+    results are equal, the machine is too noisy, and the exit code is 3. Ratios are to the first file.
     """
     from fer_benchmarks import results
     from fer_benchmarks.classifiers import specs

@@ -38,11 +38,11 @@ def _by_name(_context: click.Context, _argument: click.Parameter, value: Path) -
 )  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16", "int8", "auto"]), default="fp32", show_default=True,
-    help="fp16: half the size, no faster; auto: int8 where it pays, else fp32.",
+    help="fp16: half the size, no faster; auto: int8 where it is worth it, else fp32.",
 )  # fmt: skip
 @click.option(
     "--calibration", type=FILE, metavar="DATA",
-    help="Measure int8 ranges and roundings on these faces.  [default: --data's train split, else the checkpoint's]",
+    help="Calibrate int8 on these faces.  [default: --data's train split, else the ranges in the checkpoint]",
 )  # fmt: skip
 @click.option(
     "--data", type=FILE, metavar="DATA",
@@ -50,16 +50,18 @@ def _by_name(_context: click.Context, _argument: click.Parameter, value: Path) -
 )  # fmt: skip
 @click.option(
     "--max-drop", type=click.FloatRange(0, 100), default=0.5, show_default=True, metavar="POINTS",
-    help="Accuracy that int8 may lose; layers go back to fp32 until it keeps to that.",
+    help="Accuracy that int8 may lose, in percentage points; layers go back to fp32 until it holds.",
 )  # fmt: skip
 @click.option(
     "--min-speedup", type=click.FloatRange(0), metavar="RATIO",
-    help="Refuse an int8 that is not so many times as fast as fp32 here.  [default: warn under 1.1]",
+    help="Refuse int8 that is less than RATIO times as fast as fp32 here.  [default: warn below 1.1]",
 )  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="When timing.")
-@click.option("--arch", metavar="FILE:CLASS", help="For bare weights (a state_dict): what makes their network.")
+@click.option(
+    "--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="Threads when timing."
+)
+@click.option("--arch", metavar="FILE:CLASS", help="The class of the network, for bare weights (a state_dict).")
 @shared.foreign_network
-@click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network, which runs code from the file.")
+@click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network; this runs code from the file.")
 @options.json_file
 @options.version
 def cli(
@@ -80,14 +82,14 @@ def cli(
     unsafe_pickle: bool,
     json_file: Path | None,
 ) -> None:
-    """Write MODEL as ONNX, and hold it against PyTorch's own outputs.
+    """Write MODEL as ONNX, and compare it with PyTorch's own outputs.
 
     MODEL is a model.pt of fer-train fit, a name in the checkout (fer-small), a torch.export program (.pt2), or
     a state_dict with --arch and --labels.
 
-    The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. When a gate
-    is breached no file is written, and the exit code is 3: a logit that differs from PyTorch's by more than 1e-4 of
-    max(1, |logit|) (fp16: 2e-2), an int8 that loses more than --max-drop or agrees on less than 98 % of --data.
+    The file takes camera bytes (uint8), carries labels, framing and temperature, and runs without torch. No file is
+    written, and the exit code is 3, when a limit is exceeded: a logit that differs from PyTorch's by more than 1e-4
+    of max(1, |logit|) (fp16: 2e-2), or int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
     from fer_export.convert import ExportOptions
     from fer_export.loading.load import load

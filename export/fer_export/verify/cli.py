@@ -1,4 +1,4 @@
-"""fer-verify: whether an exported file still is what it says; where fer-run works, this does."""
+"""fer-verify: whether an exported file is still what it says; it works wherever fer-run does."""
 
 import json
 from contextlib import nullcontext
@@ -28,7 +28,7 @@ SCHEMA = 1  # of the JSON report
     "--against",
     type=FILE,
     metavar="MODEL",
-    help="The model.pt it was exported from: compare facts and logits with PyTorch's.  [needs fer-edge[export]]",
+    help="The model.pt it was exported from: compare facts, and logits with PyTorch's.  [needs fer-edge[export]]",
 )
 @click.option(
     "--data",
@@ -39,9 +39,9 @@ SCHEMA = 1  # of the JSON report
 @options.json_file
 @options.version
 def cli(file: Path, against: Path | None, data: Path | None, json_file: Path | None) -> int:
-    """Check that FILE, which fer-export wrote, is what it says: format, manifest, golden answers, probabilities.
+    """Check that FILE, which fer-export wrote, is what it says: format, manifest, golden outputs, probabilities.
 
-    Needs neither torch nor onnx, unless --against is given. Exit code 3 when a check fails; all others are still made.
+    Needs neither torch nor onnx, unless --against is given. Exit code 3 when a check fails; the others still run.
     """
     from fer_runtime.files import refuse_same, written_whole
 

@@ -21,9 +21,9 @@ EXAMPLES = 5  # of each finding in the terminal
 def audit(data: Path, json_file: Path | None) -> None:
     """Look for copies, leaks, conflicting labels, blank and broken images in DATA before training on it.
 
-    DATA is a folder or zip of images in class folders, or Kaggle's fer2013.csv. Copies are found to the pixel, and
-    nearly: the same photo mirrored, brighter or darker, compressed anew, watermarked or shifted by a pixel or two.
-    Ends with exit code 3 when validation or test images stand in another split, identically or nearly.
+    DATA is a folder or zip of images in class folders, or Kaggle's fer2013.csv. Found are identical images, and near
+    duplicates: the same photo mirrored, brighter or darker, compressed again, watermarked, or shifted by a pixel or
+    two. Exit code 3 when validation or test images occur in another split, identical or nearly so.
     """
     from functools import partial
 

@@ -10,7 +10,7 @@ from fer_runtime.cli.options import FILE
 
 @click.command(epilog="Example: fer-train crop photos.zip --out faces.zip")
 @click.argument("photos", type=FILE)
-@click.option("--out", type=FILE, required=True, metavar="FILE.zip", help="Where the faces go.")
+@click.option("--out", type=FILE, required=True, metavar="FILE.zip", help="The zip to write the faces to.")
 def crop(photos: Path, out: Path) -> None:
     """Cut the faces out of PHOTOS, a folder or zip, just as fer-run cuts them out of a camera's frames.
 

@@ -22,15 +22,17 @@ SCHEMA = 1  # of the JSON report
 @click.option(
     "--split",
     type=click.Choice(["valid", "test", "all"]),
-    help="Which faces.  [default: valid where the data has it, else test, else all]",
+    help="Which split.  [default: valid where the data has one, else test, else all]",
 )
-@click.option("--photos", is_flag=True, help="DATA are photos: find the face in each and cut it out as fer-run does.")
+@click.option(
+    "--photos", is_flag=True, help="DATA has whole photos: find the face in each and crop it as fer-run does."
+)
 @click.option(
     "--votes",
     "votes_file",
     type=FILE,
     metavar="FILE",
-    help="A CSV of FER+ votes: apart from the rest, score on the class with most votes too.",
+    help="FER+ votes (CSV): also score, separately, on the class with most votes.",
 )
 @options.json_file
 @click.option(
@@ -38,7 +40,7 @@ SCHEMA = 1  # of the JSON report
     "html_file",
     type=FILE,
     metavar="FILE",
-    help="Write a page with tables, diagrams and faces too; it holds pictures from DATA.",
+    help="Also write a page with tables and plots; it contains pictures from DATA.",
 )
 def evaluate(
     model: Path,
@@ -51,8 +53,8 @@ def evaluate(
 ) -> None:
     """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder, zip or csv of labelled images.
 
-    Intervals in brackets hold 95 % of 10,000 draws of as many faces. ECE is the mean distance between the probability
-    of an answer and how often such answers are right, before and after the temperature that the model carries.
+    Intervals in brackets are 95 % bootstrap intervals (10,000 resamples). ECE is the expected calibration error: the
+    mean difference between confidence and accuracy, before and after the temperature stored in the model.
     """
     from dataclasses import replace
 

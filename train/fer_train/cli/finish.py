@@ -12,20 +12,18 @@ from fer_train.recipe import MIXES
 @click.command(epilog="Example: fer-train finish runs/small fer2013.zip")
 @click.argument("run", type=FILE)
 @click.argument("data", type=FILE)
-@click.option("--votes", type=FILE, metavar="CSV", help="The votes that the run learned from.")
+@click.option("--votes", type=FILE, metavar="CSV", help="The votes that the run was trained on.")
 @click.option(
     "--balance",
     type=click.Choice(["none", *MIXES]),
-    help="Answer each class as often as in this mix.  [default: the recipe's]",
+    help="Predict each class as often as in this mix.  [default: from the recipe]",
 )
-@click.option(
-    "--half", is_flag=True, help="Keep the weights in half precision: half the size, to teach other networks."
-)
+@click.option("--half", is_flag=True, help="Keep the weights in half precision, for a teacher of half the size.")
 @click.option("--out", type=FILE, metavar="FOLDER", help="Where to write.  [default: the run's folder]")
 def finish(run: Path, data: Path, votes: Path | None, balance: str | None, half: bool, out: Path | None) -> None:
     """Write model.pt and the reports for the best epoch so far of RUN, which was stopped or trained elsewhere.
 
-    RUN is the folder of `fer-train fit`, or a file that train/gpu_recipe.sh kept; DATA is what it was trained on.
+    RUN is the folder of a `fer-train fit`, or a file kept by train/gpu_recipe.sh; DATA is what it was trained on.
     """
     from fer_runtime.data import dataset
     from fer_runtime.errors import FerError

@@ -26,26 +26,36 @@ if TYPE_CHECKING:
     type=click.Choice(list(RECIPES)),
     default="small",
     show_default=True,
-    help="Network size: 5, 22, 38, 142 or 736 million multiply-adds a face; the last two are for teachers.",
+    help="Network size: 5, 22, 38, 142 or 736 million multiply-adds per face; the last two are teachers.",
 )
-@click.option("--out", type=FILE, metavar="FOLDER", help="Where the run is kept.  [default: runs/MODEL]")
+@click.option("--out", type=FILE, metavar="FOLDER", help="Folder of the run.  [default: runs/MODEL]")
 @click.option(
-    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: the recipe's]"
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data.  [default: from the recipe]"
 )
 @click.option(
     "--teacher", "teachers", type=FILE, multiple=True, metavar="MODEL.pt",
-    help="Learn from this network's answers too; may be given several times, they are averaged.",
+    help="Distil from this network's soft targets, beside the labels; several are averaged.",
 )  # fmt: skip
 @click.option(
-    "--votes", type=FILE, metavar="CSV", help="FER+ votes: learn their shares instead of the labels, where there are."
+    "--votes",
+    type=FILE,
+    metavar="CSV",
+    help="FER+ votes: train on their shares instead of the labels, where there are any.",
 )
 @click.option(
-    "--init", type=FILE, metavar="MODEL.pt", help="Start from this network; a new head where the classes are others."
+    "--init",
+    type=FILE,
+    metavar="MODEL.pt",
+    help="Start from this network's weights; a new head where the classes differ.",
 )
-@click.option("--qat", is_flag=True, help="Tune for int8 at the end; kept where int8 accuracy gains from it.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
-@click.option("--stream", is_flag=True, help="Keep the decoded faces on disk: for a set larger than memory.")
+@click.option(
+    "--qat", is_flag=True, help="Quantization-aware training at the end; kept only where int8 accuracy gains."
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all random numbers.")
+@click.option("--stream", is_flag=True, help="Keep the decoded faces on disk, for a set larger than memory.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out after its last finished epoch.")
 def fit(
     data: Path,
