@@ -42,9 +42,19 @@ def rtsp(folder: Path) -> Iterator[Server]:
     """The clip of two faces, 25 frames a second, from GStreamer; `folder` takes its pictures."""
     for index in range(100):
         cv2.imwrite(str(folder / f"frame-{index:03d}.jpg"), render(index))
+    yield from _running(_gstreamer(folder / "frame-%03d.jpg"))
+
+
+@contextlib.contextmanager
+def rtsp_recording(video: Path) -> Iterator[Server]:
+    """A .mkv of motion JPEG, played once to each that connects."""
+    yield from _running(_gstreamer(video))
+
+
+def _gstreamer(played: Path) -> Server:
     port = str(_free_port())
-    program = ["/usr/bin/python3", str(HERE / "rtsp_server.py"), str(folder / "frame-%03d.jpg"), port]
-    yield from _running(Server(f"rtsp://127.0.0.1:{port}/faces", program))
+    program = ["/usr/bin/python3", str(HERE / "rtsp_server.py"), str(played), port]
+    return Server(f"rtsp://127.0.0.1:{port}/faces", program)
 
 
 @contextlib.contextmanager

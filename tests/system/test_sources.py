@@ -15,7 +15,8 @@ from conftest import Run, start
 from fer_benchmarks.demo_clip import FRAMES, render
 from helpers.following import captured, decoded, first_after, quiet
 from helpers.jsonl import read_lines
-from helpers.servers import mjpeg, rtsp
+from helpers.servers import mjpeg, rtsp, rtsp_recording
+from helpers.videos import encode
 from tools.outages import recovery
 
 pytestmark = pytest.mark.system  # those without a mark of their own need no program
@@ -63,6 +64,19 @@ def test_an_rtsp_server_that_stands_still_goes_on(tmp_path: Path) -> None:
         _, errors = run.communicate(timeout=30)
     assert run.returncode == 143, errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.system("rtsp", "ffprobe")
+def test_a_recording_that_is_streamed_ends_after_its_last_frame(command: Run, clip: Path, tmp_path: Path) -> None:
+    """Its server tells the duration, unlike a camera's; it was opened again and again."""
+    video = encode(clip, tmp_path / "clip.mkv", "-c:v", "mjpeg", "-q:v", "3", "-huffman", "default")
+    with rtsp_recording(video) as server:
+        done = command("fer-run", "--source", server.address, "--headless")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-1]["frame"] >= FRAMES - 5
+    assert sum(len(line["faces"]) == 2 for line in lines) > 0.9 * len(lines) > FRAMES / 4
+    assert "gives no more frames" not in done.stderr
 
 
 @pytest.mark.system("ffprobe")
