@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from conftest import Run
 from fer_benchmarks.demo_clip import FRAMES, placements, render
-from fer_runtime.faces.anonymize import MEMORY, Blur
+from fer_runtime.faces.anonymize import MEMORY_S, Blur
 from fer_runtime.faces.detection import RetinaFace
 
 
@@ -45,7 +45,7 @@ def test_a_place_stays_covered_after_the_face_is_lost() -> None:
     empty = np.full_like(image, 90)
     blur(image, [], 0.0)
     texture = np.random.RandomState(0).randint(0, 255, image.shape).astype(np.uint8)
-    for at, covered in ((MEMORY / 2, True), (MEMORY * 0.9, True), (MEMORY * 1.1, False)):
+    for at, covered in ((MEMORY_S / 2, True), (MEMORY_S * 0.9, True), (MEMORY_S * 1.1, False)):
         picture = blur(texture, [], at)
         for box in boxes:
             before, after = inner(texture, box), inner(picture, box)

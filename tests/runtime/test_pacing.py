@@ -1,4 +1,4 @@
-"""What the loop does not do: work on what did not change, looks where nobody is, answers while it is hot."""
+"""What the loop leaves out: work on what did not change, searches where nobody is, full pace while it is hot."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +12,8 @@ from fer_runtime.faces.detection import Detection, RetinaFace
 from fer_runtime.faces.similarity import difference, thumbnail
 from fer_runtime.faces.tracking import DEFAULT_INTERVAL_S
 from fer_runtime.model.session import Classifier
-from fer_runtime.pipeline import pacing
 from fer_runtime.pipeline.loop import MAX_AGE_S, Loop
-from fer_runtime.pipeline.pacing import STEPS, Heat, Pace
+from fer_runtime.pipeline.pacing import HEAT_STEPS, Heat, Pace
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always
 from fer_runtime.types import Frame
 
@@ -136,20 +135,19 @@ class Board:
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    monkeypatch.setattr(pacing, "LOOK", 0.0)
+def board(tmp_path: Path) -> Board:
     return Board(tmp_path)
 
 
 def test_the_loop_slows_down_step_by_step_and_says_so_once(
     board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heat = Heat(tmp_path)
+    heat = Heat(tmp_path, 0)
     paces = []
     for degrees in (60, 74.9, 75, 78, 81, 78, 76.5, 74, 72.5, 71):
         board.temp.write_text(f"{degrees * 1000:.0f}\n")
         paces.append(heat.pause())
-    slow, slower, slowest = (1 / fps for _, fps in STEPS)
+    slow, slower, slowest = (1 / fps for _, fps in HEAT_STEPS)
     assert paces == [0, 0, slow, slower, slowest, slowest, slowest, slower, slow, 0]  # later down than up
     assert len(caplog.messages) == 2
     assert "it is hot (75 degrees)" in caplog.messages[0]
@@ -157,7 +155,7 @@ def test_the_loop_slows_down_step_by_step_and_says_so_once(
 
 
 def test_the_firmwares_flags_count_too(board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    heat = Heat(tmp_path)
+    heat = Heat(tmp_path, 0)
     board.temp.write_text("50000\n")
     assert heat.pause() == 0
     board.flags.write_text("4\n")  # throttled now
@@ -172,7 +170,7 @@ def test_the_firmwares_flags_count_too(board: Board, tmp_path: Path, caplog: pyt
 
 
 def test_a_board_that_tells_nothing_is_never_hot(board: Board, tmp_path: Path) -> None:
-    heat = Heat(system=tmp_path)
+    heat = Heat(tmp_path, 0)
     board.temp.unlink()
     board.flags.write_text("no number")
     assert heat.pause() == 0
@@ -181,17 +179,17 @@ def test_a_board_that_tells_nothing_is_never_hot(board: Board, tmp_path: Path) -
 
 def test_a_hot_board_answers_fewer_frames(board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     board.temp.write_text("76000\n")
-    pace = Pace(None, Heat(tmp_path))
+    pace = Pace(None, Heat(tmp_path, 0))
     source = Frames([render(0)] * 50)
     answered = [result.frame for _, result in Loop(source, Classifier(), pace=pace)]
-    assert len(answered) == pytest.approx(50 / FPS * STEPS[0][1], abs=1)
+    assert len(answered) == pytest.approx(50 / FPS * HEAT_STEPS[0][1], abs=1)
     assert len(caplog.messages) == 1
 
 
 def test_of_a_file_every_frame_counts_on_a_hot_board_too(board: Board, tmp_path: Path) -> None:
     board.temp.write_text("76000\n")
-    pace = Pace(None, Heat(tmp_path), live=False)
+    pace = Pace(None, Heat(tmp_path, 0), live=False)
     assert all(pace.is_due(index / FPS) for index in range(50))
-    assert pace.rest() == 1 / STEPS[0][1]
+    assert pace.rest() == 1 / HEAT_STEPS[0][1]
     board.temp.write_text("60000\n")
     assert pace.rest() == 0

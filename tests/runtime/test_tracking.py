@@ -83,6 +83,14 @@ def test_a_face_that_goes_is_forgotten_and_gets_a_new_number() -> None:
     assert {track.number for track in again} == {3, 4}
 
 
+@pytest.mark.parametrize("fps", [1.0, 2.0, 5.0])
+def test_faces_keep_their_numbers_at_few_frames_per_second(fps: float) -> None:
+    """A slow camera, or --max-fps 1: each frame would have new faces if they were forgotten in between."""
+    follow, _ = tracker()
+    numbers = [{face.number for face in follow(Frame(render(0), index, index / fps))} for index in range(4)]
+    assert numbers == [{1, 2}] * 4
+
+
 def test_a_frame_without_a_time_stands_alone() -> None:
     follow, whole = tracker()
     numbers = [track.number for _ in range(2) for track in follow(Frame(render(0), 0))]

@@ -29,7 +29,7 @@ from fer_runtime.system.host import Host
 from fer_runtime.types import UNCERTAIN, Frame, Result
 
 FPS = 25
-GAP_S = 2.0  # between two faces, after which the tracks of the first are forgotten
+GAP_S = 3.0  # between two faces, after which the tracks of the first are forgotten
 SIZES = (56, 80, 112, 160, 224, 288)  # sides of a face, pixels
 ANGLES = (-30, -15, 0, 15, 30)  # degrees, in the picture's plane
 

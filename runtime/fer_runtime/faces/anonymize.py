@@ -11,21 +11,21 @@ from fer_runtime.faces.similarity import overlap
 from fer_runtime.types import Box
 
 MARGIN = 0.35  # of a box's sides, added on each side: hair, ears and a head that moves on
-MEMORY = 1.0  # seconds for which a place stays covered after a face was last found there
+MEMORY_S = 1.0  # for which a place stays covered after a face was last found there
 TILES = 4  # across a face: both eyes are in two of them; what a network or a person could tell is gone, not just soft
-SAME = 0.7  # overlap with a face's place of before, which the new one then stands for
+MIN_SAME_OVERLAP = 0.7  # overlap with a face's place of before, which the new one then stands for
 
 
 class Blur:
     """Covers every place where a face is, may be, or was a moment ago with coarse tiles.
 
-    It looks at every frame as a whole itself, with a detector that rather covers too much, since the loop's finds a new
+    It searches every frame as a whole itself, with a detector that rather covers too much, since the loop's finds a new
     face up to half a second late. A face that no detector sees, as one turned away, is not covered unless it was seen
     just before.
     """
 
     def __init__(self, threads: int = 1) -> None:
-        """threads: of its detector, which looks at twice the loop's resolution, with a low threshold."""
+        """threads: of its detector, which works at twice the loop's resolution, with a low threshold."""
         self._detector = RetinaFace(side=640, threshold=0.25, threads=threads)
         self._places: list[tuple[Box, float]] = []  # and when a face was last found there
 
@@ -38,7 +38,7 @@ class Blur:
             self._places = [
                 (box, seen)
                 for box, seen in self._places
-                if 0 <= at - seen < MEMORY and all(overlap(box, new) < SAME for new in found)
+                if 0 <= at - seen < MEMORY_S and all(overlap(box, new) < MIN_SAME_OVERLAP for new in found)
             ] + [(box, at) for box in found]
         picture = image.copy()
         for box, _ in self._places:

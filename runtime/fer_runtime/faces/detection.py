@@ -22,11 +22,14 @@ ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
 
 @dataclass(frozen=True)
 class Detection:
-    """A face in a frame. box: x, y, width, height; landmarks: float32 [5, 2] (eyes, nose, mouth corners); pixels."""
+    """A face in a frame."""
 
     box: Box
+    """x, y, width, height in pixels of the frame."""
     score: float
+    """0..1."""
     landmarks: NDArray[np.float32]
+    """[5, 2], x and y in pixels: the eye on the picture's left, the other, nose, mouth corners in the same order."""
 
 
 class Detector(Protocol):

@@ -1,26 +1,26 @@
-"""One face's answers over time: averaged probabilities, and a label that changes when the evidence for it is enough."""
+"""One face over time: averaged probabilities, and a label that changes when the evidence for it is enough."""
 
 from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
 
-TIME_CONSTANT = 0.25  # seconds, of the average
-EVIDENCE = 0.4  # seconds times nats that change the label: a likelihood 20 times the shown one's does in 0.13 s
-DOUBT = 0.27  # probability of a label that is as good as no answer
-FLOOR = 0.01  # least probability that counts, so that a single frame never decides
-LONGEST = 0.5  # seconds for which one answer counts, where the next one is late
+TIME_CONSTANT_S = 0.25  # of the average
+MIN_EVIDENCE = 0.4  # seconds times nats that change the label: a likelihood 20 times the shown one's does in 0.13 s
+P_UNCERTAIN = 0.27  # probability of a label that is as good as none
+MIN_PROBABILITY = 0.01  # lower ones count as this one, so that a single frame never decides
+MAX_STEP_S = 0.5  # for which the probabilities of one frame count, where the next one is late
 
 
 class Smoother:
-    """The label changes to another when the evidence for that, summed over time, reaches EVIDENCE.
+    """The label changes to another when the evidence for that, summed over time, reaches MIN_EVIDENCE.
 
     Evidence is the logarithm of how much likelier the other label is than the shown one, times the seconds for which it
     is so; what speaks against it takes away, down to nothing (a cumulative sum of log-likelihood ratios, Page 1954,
-    doi:10.1093/biomet/41.1-2.100). So a clear change is answered in 0.1 to 0.2 seconds, and a doubtful one late or
-    never. "Uncertain" (None) is one label more, whose probability is always DOUBT: the others are calibrated
-    (temperature), so that this is a share of right answers. Time counts, not frames: it means the same at 5 and at 30
-    frames a second.
+    doi:10.1093/biomet/41.1-2.100). So a clear change is shown after 0.1 to 0.2 seconds, and a doubtful one late or
+    never. "Uncertain" (None) is one label more, whose probability is always P_UNCERTAIN: the others are calibrated
+    (temperature), so that this is a share of right labels. Time counts, not frames: it means the same at 5 and at 30
+    frames per second.
     """
 
     def __init__(self) -> None:
@@ -31,17 +31,17 @@ class Smoother:
 
     def __call__(self, probabilities: NDArray[np.float32], at: float) -> tuple[NDArray[np.float32], int | None]:
         """probabilities: float32 [classes] at time `at`, seconds -> the average of the same form, and the label."""
-        logs = np.log(np.append(np.maximum(probabilities, FLOOR), DOUBT))
+        logs = np.log(np.append(np.maximum(probabilities, MIN_PROBABILITY), P_UNCERTAIN))
         if self._average is None:
             self._average = probabilities
             self._evidence, self._shown = np.zeros(len(logs)), int(logs.argmax())
         else:
-            seconds = min(LONGEST, max(0.0, at - self._at))
-            share = np.float32(1 - exp(-seconds / TIME_CONSTANT))
+            seconds = min(MAX_STEP_S, max(0.0, at - self._at))
+            share = np.float32(1 - exp(-seconds / TIME_CONSTANT_S))
             self._average = self._average + share * (probabilities - self._average)
             self._evidence = np.maximum(0, self._evidence + seconds * (logs - logs[self._shown]))
             best = int(self._evidence.argmax())
-            if self._evidence[best] >= EVIDENCE:
+            if self._evidence[best] >= MIN_EVIDENCE:
                 self._evidence[:] = 0
                 self._shown = best
         self._at = at

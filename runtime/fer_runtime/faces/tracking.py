@@ -15,6 +15,7 @@ from fer_runtime.types import Box, Frame
 
 DEFAULT_INTERVAL_S = 0.5  # between searches of the whole frame: how late a new face may be found
 MAX_UNSEEN_S = 0.6  # for which a face is kept without being seen: a turned head, a hand before it
+MAX_FRAME_GAP_S = 1.5  # between two frames over which a face is the same: of cameras that give one per second
 REGION = 2.2  # side of the region that is searched around a face, in the face's longer sides
 MAX_FOLLOWED = 8  # faces: searching the regions of more of them costs more than the whole frame
 STILL = 1.0  # mean change of a face's thumbnail, 0..255, under which it has not moved; see docs/runtime.md
@@ -74,7 +75,7 @@ class Tracker:
         if at is None:
             self._faces = []
             return [self._new(self._near(image, d.box) or d, 0.0) for d in self._detect(image)]
-        self._faces = [face for face in self._faces if 0 <= at - face.seen <= MAX_UNSEEN_S]
+        self._faces = [face for face in self._faces if self._is_known(face, at)]
         if self._is_cut(image):
             self._faces, self._next_search = [], at
         found = self._search(image, at) if self._is_search_due(at) else {}
@@ -88,6 +89,11 @@ class Tracker:
     def _detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         with self._profile.stage("detect"):
             return self._whole(image)
+
+    def _is_known(self, face: FaceState, at: float) -> bool:
+        """Whether a face is still expected: it was in the last frame, or missing for a short time only."""
+        limit = MAX_FRAME_GAP_S if face.seen == self._last else MAX_UNSEEN_S
+        return 0 <= at - face.seen <= limit
 
     def _new(self, detection: Detection, at: float) -> FaceState:
         self._count += 1

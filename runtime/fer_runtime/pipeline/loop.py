@@ -97,7 +97,7 @@ class Loop:
                 states[i].crop, states[i].probabilities, states[i].classified = crops[i], probabilities, frame.at or 0.0
 
     def _face(self, state: FaceState, at: float | None) -> Face:
-        """What is told of a face; its probabilities are smoothed where the frame has a time."""
+        """The result for one face; its probabilities are smoothed where the frame has a time."""
         labels, raw = self._classifier.labels, state.probabilities
         assert raw is not None  # _classify came before
         smooth, best = raw, int(raw.argmax())

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
 
-USUAL_SIZE, USUAL_FPS = (640, 480), 30.0
+DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30.0
 BUFFERS = 4  # frames that the camera fills in turn; each takes of the little memory that is set aside for it
-LONGEST = 5.0  # seconds for a frame: picamera2 itself waits for ever when the camera has stopped
+FRAME_TIMEOUT_S = 5.0  # picamera2 itself waits for ever when the camera has stopped
 
 MISSING = (
     "--source picamera needs picamera2: on Raspberry Pi OS `sudo apt install python3-picamera2`, and make the virtual "
@@ -30,7 +30,7 @@ class PiCamera:
             raise FerError(f"{MISSING} ({error})") from error
         self._camera: Any = None
         self._image: NDArray[np.uint8] | None = None
-        self._size, self._fps = size or USUAL_SIZE, fps or USUAL_FPS
+        self._size, self._fps = size or DEFAULT_SIZE, fps or DEFAULT_FPS
         with contextlib.suppress(RuntimeError, IndexError):  # no camera, or another program has it
             camera = Picamera2()
             # libcamera names colours by their place in a 24-bit number: in memory RGB888 is blue, green, red.
@@ -49,7 +49,7 @@ class PiCamera:
     def grab(self) -> bool:
         """Wait for the next frame; False when none comes."""
         try:
-            self._image = self._camera.wait(self._camera.capture_array("main", wait=False), timeout=LONGEST)
+            self._image = self._camera.wait(self._camera.capture_array("main", wait=False), timeout=FRAME_TIMEOUT_S)
         except (TimeoutError, RuntimeError):
             return False
         return self._image is not None
@@ -59,7 +59,7 @@ class PiCamera:
         return self._image is not None, self._image
 
     def get(self, what: int) -> float:
-        """Width, height or frames a second, by OpenCV's number for it."""
+        """Width, height or frames per second, by OpenCV's number for it."""
         facts = {cv2.CAP_PROP_FRAME_WIDTH: self._size[0], cv2.CAP_PROP_FRAME_HEIGHT: self._size[1]}
         return float(facts.get(what, self._fps if what == cv2.CAP_PROP_FPS else 0))
 

@@ -1,4 +1,4 @@
-"""What Linux says of its cameras: name, driver and modes, asked by ioctl as v4l2-ctl does (linux/videodev2.h)."""
+"""Linux's cameras: name, driver and modes, by ioctl as v4l2-ctl does (linux/videodev2.h)."""
 
 import fcntl
 import struct
@@ -10,7 +10,7 @@ from pathlib import Path
 QUERYCAP, ENUM_FMT, ENUM_FRAMESIZES = 0x80685600, 0xC0405602, 0xC02C564A
 CAPTURE, DEVICE_CAPS = 0x1, 0x80000000  # bits of the capabilities
 DISCRETE = 1  # type of a frame size; others are ranges
-MOST = 64  # formats or sizes that are asked for
+MAX_ENTRIES = 64  # formats, or sizes of one, that are listed
 
 # Asks the device: (request, the struct's bytes) -> the bytes it filled in. Raises OSError.
 Ask = Callable[[int, bytes], bytes]
@@ -18,12 +18,16 @@ Ask = Callable[[int, bytes], bytes]
 
 @dataclass(frozen=True)
 class Camera:
-    """path: such as /dev/video0; name, driver: as the kernel tells; modes: "MJPG 640x480" and the like, as offered."""
+    """A device that gives pictures."""
 
     path: str
+    """Such as /dev/video0."""
     name: str
+    """As the kernel gives it."""
     driver: str
+    """As the kernel gives it, such as uvcvideo."""
     modes: tuple[str, ...]
+    """"MJPG 640x480 1280x720" and the like, in the camera's order."""
 
 
 def cameras(folder: Path = Path("/dev")) -> tuple[list[Camera], list[str]]:
@@ -51,7 +55,7 @@ def read(path: str, ask: Ask) -> Camera | None:
 
 
 def _modes(ask: Ask) -> Iterator[str]:
-    for index in range(MOST):
+    for index in range(MAX_ENTRIES):
         try:
             answer = ask(ENUM_FMT, struct.pack("II56x", index, CAPTURE))
         except OSError:  # EINVAL: no further one
@@ -62,7 +66,7 @@ def _modes(ask: Ask) -> Iterator[str]:
 
 
 def _sizes(ask: Ask, code: bytes) -> Iterator[str]:
-    for index in range(MOST):
+    for index in range(MAX_ENTRIES):
         try:
             answer = ask(ENUM_FRAMESIZES, struct.pack("I4s36x", index, code))
         except OSError:
