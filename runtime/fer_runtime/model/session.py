@@ -53,17 +53,24 @@ def default_model() -> Path:
 
 
 class Classifier:
-    """Faces in, logits and probabilities out.
+    """An exported file, opened: cropped faces in, logits and probabilities out."""
 
-    Attributes: manifest (the model's facts), labels (in the order of the outputs), size (input side in pixels).
-    """
+    manifest: Manifest
+    """What the file says about itself."""
+    labels: tuple[str, ...]
+    """The classes, in the order of the outputs."""
+    size: int
+    """Side of the input in pixels."""
 
     def __init__(self, model: Path | None = None, threads: int = 1, optimized: bool = True) -> None:
-        """Open `model`, or the package's own. Raises FerError unless it is a file of our contract."""
+        """Open `model`, or the package's own. Raises FerError for a file that fer-export did not write.
+
+        threads: for one call. optimized: whether onnxruntime may rewrite the graph, as it does by default.
+        """
         path = self._path = model or default_model()
         self._session = open_file(path, threads, optimized)
         try:
-            self.manifest: Manifest = _manifest(self._session, path)
+            self.manifest = _manifest(self._session, path)
             _check_signature(self._session, self.manifest, path)
         except UnicodeDecodeError as error:  # onnxruntime takes any bytes for a name
             raise FerError(f"{path} holds a name that is no UTF-8 text: copy or export it again") from error
@@ -71,7 +78,7 @@ class Classifier:
         self.size = self.manifest.size
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """faces: uint8 [n, channels, size, size] -> probabilities: float32 [n, classes]."""
+        """faces: uint8 [n, channels, size, size] -> probabilities: float32 [n, classes], rows summing to 1."""
         return self._run(PROBABILITIES, faces)
 
     def logits(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -79,9 +86,9 @@ class Classifier:
         return self._run(LOGITS, faces)
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """pixels: uint8 [n, channels, size, size], any number -> the likeliest class of each, int64 [n]."""
-        likeliest: NDArray[np.int64] = batched(self.logits, pixels).argmax(1)
-        return likeliest
+        """pixels: uint8 [n, channels, size, size], any n -> the most likely class of each, int64 [n]."""
+        most_likely: NDArray[np.int64] = batched(self.logits, pixels).argmax(1)
+        return most_likely
 
     def _run(self, output: str, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One output for uint8 [n, channels, size, size]. Raises FerError when the graph fails or answers no number."""
@@ -90,9 +97,9 @@ class Classifier:
         except Exception as error:  # onnxruntime has no common base class for its errors
             raise FerError(f"{self._path} cannot be run ({_first_line(error)}): export the model again") from error
         if found.shape != (len(faces), len(self.labels)):
-            raise FerError(f"{self._path} answers {found.shape} for {len(faces)} faces: export the model again")
+            raise FerError(f"{self._path} outputs {found.shape} for {len(faces)} faces: export the model again")
         if not np.isfinite(found).all():
-            raise FerError(f"{self._path} answers with numbers that are not finite: train and export the model again")
+            raise FerError(f"{self._path} outputs numbers that are not finite: train and export the model again")
         return found
 
 
