@@ -9,6 +9,7 @@ import pytest
 
 from conftest import Run
 from fer_benchmarks.demo_clip import FPS, FRAMES
+from fer_runtime.errors import FerError
 from fer_runtime.sources.addresses import is_address, local_path
 from fer_runtime.sources.factory import is_camera, open_source
 from helpers.file_server import serve
@@ -133,7 +134,6 @@ def test_a_name_that_is_no_text_is_read_too(command: Run, clip: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("", "--source is empty: expected"),
         ("http://[::1/x", "http://[::1/x is no address"),
         ("rtsp://admin:pw@host:port/x", "rtsp://admin:***@host:port/x is no address"),
         ("RTSP://127.0.0.1:9/x", "cannot open stream RTSP://127.0.0.1:9/x"),
@@ -144,6 +144,11 @@ def test_what_cannot_be_a_source_is_told_in_one_sentence(command: Run, tmp_path:
     assert done.returncode == 1
     assert told in done.stderr
     assert "please report" not in done.stderr
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    with pytest.raises(FerError, match="--source is empty: expected"):
+        open_source("")
 
 
 def test_a_web_page_is_no_video(command: Run, tmp_path: Path) -> None:

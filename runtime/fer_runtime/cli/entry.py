@@ -2,9 +2,11 @@
 
 import io
 import logging
+import math
 import os
 import signal
 import sys
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -22,6 +24,9 @@ LIBRARY_PACKAGES = {
     "libxcb": "libxcb1",
     "libX11": "libx11-6",
 }
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; systemd; a terminal that is closed
+SIGNALLED = 128  # added to a signal's number for the exit code, as shells do
+GRACE_S = 5.0  # for the end of a command, in which further signals do nothing
 # Whose log is the command's: other packages' warnings stay Python's affair.
 PACKAGES = ("fer_runtime", "fer_train", "fer_export", "fer_benchmarks")
 
@@ -34,10 +39,15 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
     name = os.path.basename(sys.argv[0])
     streams.prepare()
     _log_to_stderr(name)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # systemd's stop; the terminal is closed
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
-            signal.signal(number, _stop)
-    sys.exit(streams.finish(_exit_code(command, name, extra)))
+    stop = _Stop()
+    for number in STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has SIGHUP
+            signal.signal(number, stop)
+    code = streams.finish(_exit_code(command, name, extra))
+    if code > SIGNALLED:  # Python sets its handlers back while it ends: one more signal would change the exit code
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def set_log_level(level: int) -> None:
@@ -64,11 +74,24 @@ def _log_to_stderr(name: str) -> None:
     set_log_level(logging.INFO)
 
 
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    """End as on Ctrl-C, so that recordings are finished; a closing terminal may send both signals, and each twice."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
+class _Stop:
+    """A handler that ends the command by an exception, so that recordings are finished.
+
+    Signals that follow at once do nothing: people press Ctrl-C twice, and a terminal that is closed sends several.
+    Later ones count again, in case the end hangs.
+    """
+
+    def __init__(self) -> None:
+        self._first = -math.inf
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._first < GRACE_S:
+            return
+        self._first = now
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(SIGNALLED + number)
 
 
 def _exit_code(command: click.Command, name: str, extra: str | None) -> int:

@@ -151,8 +151,10 @@ def cli(
             _drive(loop, outputs, max_frames, profile)
         finally:
             if profiled:
-                write_text(profiled, profile.to_json())
-                click.echo(profile.table(), err=True)
+                try:
+                    write_text(profiled, profile.to_json())
+                finally:  # the table is all that is left where the disk is full
+                    click.echo(profile.table(), err=True)
     for note in frames.notes:
         log.warning(note)
 
