@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import IO
 
-from fer_runtime.data.folder_names import KNOWN_SPLITS, Split, split_of
+from fer_runtime.data.folder_names import KNOWN_SPLITS, PARTS, Split, split_of
 from fer_runtime.errors import FerError
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # emotion 0 to 6
@@ -102,7 +102,11 @@ def _cells(name: object, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str
                 f"{name} has no column {needed!r}: expected emotion, pixels and Usage, as in Kaggle's fer2013.csv; "
                 f"found {found or 'an empty file'}"
             )
+    if twice := next((column for column in columns if column and columns.count(column) > 1), None):
+        raise FerError(f"{name} has two columns {twice!r}: expected one")
     usage = next((column for column in USAGE if column in columns), None)
+    if usage is None and (parts := next((column for column in columns if column in PARTS), None)):
+        raise FerError(f"{name} has a column {parts!r}: put train, valid or test for its numbers, and name it Usage")
     reader = csv.reader(text, delimiter=_delimiter(header))
     for row in reader:
         line = reader.line_num + 1  # with the header's
