@@ -13,9 +13,9 @@ from conftest import ROOT, Run
 PAGE = ROOT / "docs" / "reference" / "json.md"
 # Objects by label, split, corruption or part of the network: how many levels of their keys are data.
 DATA_LEVELS = {
-    "probabilities": 1, "precision": 1, "recall": 1, "counts": 2, "imbalance": 1, "splits": 1, "voted_splits": 1,
-    "versions": 1, "identical_between": 1, "near_between": 1, "left_out": 1, "environment": 1, "quantization": 1,
-    "dominated": 1, "files": 1, "accuracy": 1, "intervals": 1,
+    "probabilities": 1, "precision": 1, "recall": 1, "class_counts": 2, "class_imbalance": 1, "splits": 1,
+    "voted_splits": 1, "versions": 1, "duplicates_between": 1, "near_duplicates_between": 1, "left_out": 1,
+    "environment": 1, "quantization": 1, "dominated": 1, "files": 1, "accuracy": 1, "intervals": 1,
 }  # fmt: skip
 
 

@@ -62,8 +62,8 @@ def test_audit_knows_them_for_the_same_face(command: Run, odd: Path, tmp_path: P
     done = command("fer-train", "audit", odd / "odd", "--json", tmp_path / "audit.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "audit.json").read_text())
-    assert found["broken"] == []
-    images = [[image["name"].split("/")[1] for image in group["images"]] for group in found["identical"]]
+    assert found["undecodable"] == []
+    images = [[image["name"].split("/")[1] for image in group["images"]] for group in found["duplicates"]]
     largest = sorted((moods for moods in images), key=len)[-3:]
     assert sorted(moods[0] for moods in largest) == list(MOODS)  # all lossless files of a mood are one picture
     for moods in largest:

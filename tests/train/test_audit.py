@@ -77,19 +77,19 @@ def audited(planted: Path, command: Run, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_identical_images_and_conflicting_labels(audited: Audited) -> None:
-    same, clash = audited.report.identical
+    same, clash = audited.report.duplicates
     assert names(same.images) == ["train/happy/Training_0.png", "test/happy/PublicTest_same.png"]
-    assert not same.in_conflict
+    assert not same.labels_conflict
     assert names(clash.images) == ["train/happy/Training_1.png", "train/sad/Training_conflict.png"]
-    assert clash.in_conflict
-    assert audited.report.identical_between == {"train-train": 1, "train-valid": 1}
-    assert "identical to the pixel: 2 pictures in 4 images" in audited.stdout
-    assert "identical in different classes: 1 pictures" in audited.stdout
+    assert clash.labels_conflict
+    assert audited.report.duplicates_between == {"train-train": 1, "train-valid": 1}
+    assert "exact duplicates: 2 pictures in 4 images" in audited.stdout
+    assert "exact duplicates with different labels: 1 pictures" in audited.stdout
     assert "train/happy/Training_1.png = train/sad/Training_conflict.png" in audited.stdout
 
 
 def test_near_copies_are_found_and_nothing_else(audited: Audited) -> None:
-    near = audited.report.near
+    near = audited.report.near_duplicates
     pairs = {frozenset(names(pair.first) + names(pair.second)): pair for pair in near}
     copies = {
         2: "test/happy/PublicTest_mirrored.png",
@@ -100,32 +100,32 @@ def test_near_copies_are_found_and_nothing_else(audited: Audited) -> None:
     assert set(pairs) == {frozenset({f"train/happy/Training_{seed}.png", copy}) for seed, copy in copies.items()}
     assert [pair.mirrored for pair in near].count(True) == 1
     assert pairs[frozenset({"train/happy/Training_2.png", copies[2]})].mirrored
-    assert [pair.in_conflict for pair in near].count(True) == 1
-    assert pairs[frozenset({"train/happy/Training_5.png", copies[5]})].in_conflict
+    assert [pair.labels_conflict for pair in near].count(True) == 1
+    assert pairs[frozenset({"train/happy/Training_5.png", copies[5]})].labels_conflict
     assert all(0.94 < pair.correlation <= 1.0001 for pair in near)
-    assert audited.report.near_between == {"train-test": 1, "train-train": 2, "train-valid": 1}
+    assert audited.report.near_duplicates_between == {"train-test": 1, "train-train": 2, "train-valid": 1}
 
 
 def test_leaks_are_counted_and_end_with_3(audited: Audited) -> None:
     assert audited.report.leaks == [
-        Leak("valid", "train", identical=1, near=1),
-        Leak("test", "train", identical=0, near=1),
-        Leak("test", "valid", identical=0, near=0),
+        Leak("valid", "train", duplicates=1, near_duplicates=1),
+        Leak("test", "train", duplicates=0, near_duplicates=1),
+        Leak("test", "valid", duplicates=0, near_duplicates=0),
     ]
-    assert (audited.report.affected, audited.report.evaluated) == (3, 16)
-    assert "3 of 16 validation and test images stand in another split too" in audited.stderr
+    assert (audited.report.leaked_images, audited.report.evaluation_images) == (3, 16)
+    assert "3 of 16 validation and test images also occur in another split" in audited.stderr
     assert "Traceback" not in audited.stderr
 
 
 def test_blank_and_broken_images_and_the_balance(audited: Audited) -> None:
     report = audited.report
     assert names(report.blank) == ["train/happy/Training_blank.png", "test/sad/PublicTest_blank.png"]
-    assert report.broken == ["train/sad/Training_broken.png"]
-    assert report.counts == {
+    assert report.undecodable == ["train/sad/Training_broken.png"]
+    assert report.class_counts == {
         "train": {"happy": 14, "sad": 14}, "valid": {"happy": 6, "sad": 5}, "test": {"happy": 3, "sad": 2},
     }  # fmt: skip
-    assert report.imbalance == {"train": 1.0, "valid": 1.2, "test": 1.5}
-    assert report.schema == 1
+    assert report.class_imbalance == {"train": 1.0, "valid": 1.2, "test": 1.5}
+    assert report.schema == 2
 
 
 def test_a_clean_dataset_ends_with_0(command: Run, tmp_path: Path) -> None:
@@ -133,8 +133,10 @@ def test_a_clean_dataset_ends_with_0(command: Run, tmp_path: Path) -> None:
     done = command("fer-train", "audit", tmp_path / "clean", "--json", tmp_path / "audit.json")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "audit.json").read_text())
-    assert not any(report[finding] for finding in ("identical", "near", "blank", "broken", "affected"))
-    assert "valid images that stand in train too: 0 identically, 0 more nearly" in done.stdout
+    assert not any(
+        report[finding] for finding in ("duplicates", "near_duplicates", "blank", "undecodable", "leaked_images")
+    )
+    assert "valid images that also occur in train: 0 exact duplicates, 0 near-duplicates" in done.stdout
 
 
 def test_a_folder_of_classes_has_copies_but_no_leaks(command: Run, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_a_csv_is_audited(command: Run, tmp_path: Path) -> None:
     done = command("fer-train", "audit", table)
     assert done.returncode == 3, done.stderr
     assert "train/disgust/Training_3.pgm = test/angry/PrivateTest_4.pgm" in done.stdout
-    assert "test images that stand in train too: 1 identically" in done.stdout
+    assert "test images that also occur in train: 1 exact duplicates" in done.stdout
 
 
 def test_bad_input_is_one_sentence_and_nothing_is_written(command: Run, planted: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_it_runs_whole_and_the_second_time_resumes(faces_zip: Path, tmp_path: Pa
     assert "not Colab" in first["drive"]
     assert "installed already" in first["install"]
     assert "477 files" in first["unpack"]
-    assert "stand in another split" in first["audit"]  # and it goes on
+    assert "also occur in another split" in first["audit"]  # and it goes on
     assert "no run to resume" in first["train"]
     assert first["evaluate"].count("\nvalid: accuracy") == 2
     assert "labelled" in first["try-face"]

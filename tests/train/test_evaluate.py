@@ -161,8 +161,8 @@ def test_votes_stand_apart(command: Run, trained: Path, faces_zip: Path, votes_c
         for name, (low, high) in section["bootstrap"].items():
             assert low <= section[name] <= high
         assert sum(faces for faces, _, _ in section["reliability"][0]) == section["n"]
-        assert all(0 <= value <= 1 for value in (*section["ece"], section["flip_accuracy"]))
-        assert section["worst"] in MOODS
+        assert all(0 <= value <= 1 for value in (*section["ece"], section["flip_averaged_accuracy"]))
+        assert section["worst_class"] in MOODS
 
 
 class Page(HTMLParser):
@@ -234,7 +234,7 @@ def test_small_splits(command: Run, trained: Path, faces_folder: Path, tmp_path:
     assert "happy" not in done.stdout
     assert "nan" not in done.stdout.lower()
     assert "NaN" not in (tmp_path / "s.json").read_text()
-    assert json.loads((tmp_path / "s.json").read_text())["splits"]["valid"]["worst"] == "sad"
+    assert json.loads((tmp_path / "s.json").read_text())["splits"]["valid"]["worst_class"] == "sad"
     page = Page((tmp_path / "s.html").read_text())
     assert "script" not in page.tags
 

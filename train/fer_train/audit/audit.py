@@ -1,4 +1,4 @@
-"""What a dataset holds that spoils a training: copies, leaks, conflicting labels, blank and broken images."""
+"""What spoils a training: duplicates, leaks, conflicting labels, images that are blank or cannot be decoded."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -15,56 +15,70 @@ from fer_train.audit.near_duplicates import SIDE, is_blank, matches
 
 @dataclass(frozen=True)
 class Image:
-    """name: `folder/class/file`; split: train, valid or test; label: its class."""
+    """One image of the dataset."""
 
     name: str
+    """`folder/class/file`, as in Faces.names."""
     split: str
+    """train, valid or test."""
     label: str
+    """Its class."""
 
 
-Group = tuple[Image, ...]  # all images of one picture, identical to the pixel
+Group = tuple[Image, ...]  # all images of one picture: exact duplicates
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures of one photo. correlation: of their pixels, up to 1; mirrored: one is the other's mirror image."""
+    """Two pictures of one photo: near-duplicates."""
 
     first: Group
+    """All images of one picture."""
     second: Group
+    """All images of the other."""
     correlation: float
+    """Of their pixels, up to 1."""
     mirrored: bool
+    """Whether one is the other's mirror image."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """How many images of `split` stand in the split `other` too: identical to the pixel, or else nearly."""
+    """How many images of an evaluation split also occur in a split before it."""
 
     split: str
-    other: str
-    identical: int
-    near: int
+    """The evaluation split: valid or test."""
+    other_split: str
+    """The split in which they occur, too."""
+    duplicates: int
+    """Images with an exact duplicate there."""
+    near_duplicates: int
+    """Images with a near-duplicate there, and no exact one."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """All findings."""
 
-    counts: images of each class in each split; identical: pictures that several images share; near: pairs of
-    different pictures; affected: validation and test images that stand in an earlier split too; broken: names.
-    """
-
-    counts: dict[str, dict[str, int]]
-    identical: list[Group]
-    near: list[Pair]
+    class_counts: dict[str, dict[str, int]]
+    """Images by split and class."""
+    duplicates: list[Group]
+    """Pictures that several images share, pixel by pixel."""
+    near_duplicates: list[Pair]
+    """Pairs of different pictures of one photo."""
     leaks: list[Leak]
-    affected: int
+    """By pair of splits."""
+    leaked_images: int
+    """Validation and test images that also occur in an earlier split, exactly or nearly."""
     blank: list[Image]
-    broken: list[str]
+    """Images of one shade."""
+    undecodable: list[str]
+    """Names of files that are no images, or broken ones."""
 
     @property
-    def evaluated(self) -> int:
+    def evaluation_images(self) -> int:
         """The number of validation and test images."""
-        return sum(sum(classes.values()) for split, classes in self.counts.items() if split != "train")
+        return sum(sum(classes.values()) for split, classes in self.class_counts.items() if split != "train")
 
 
 def audit(data: Dataset, path: Path, track: Callable[[range], Iterable[int]]) -> Audit:
@@ -78,31 +92,31 @@ def audit(data: Dataset, path: Path, track: Callable[[range], Iterable[int]]) ->
     blank = np.array([is_blank(picture) for picture in pixels], bool)
     shown = np.flatnonzero(~blank).tolist()
     found = [(shown[m.first], shown[m.second], m) for m in matches(pixels[shown], track)]
-    leaks, affected = _leaks(list(data.splits), groups, [(first, second) for first, second, _ in found])
+    leaks, leaked_images = _leaks(list(data.splits), groups, [(first, second) for first, second, _ in found])
     return Audit(
-        counts=_counts(data),
-        identical=[group for group in groups if len(group) > 1],
-        near=[Pair(groups[first], groups[second], m.correlation, m.mirrored) for first, second, m in found],
+        class_counts=_counts(data),
+        duplicates=[group for group in groups if len(group) > 1],
+        near_duplicates=[Pair(groups[first], groups[second], m.correlation, m.mirrored) for first, second, m in found],
         leaks=leaks,
-        affected=affected,
+        leaked_images=leaked_images,
         blank=[image for picture in np.flatnonzero(blank) for image in groups[picture]],
-        broken=_broken(data, path),
+        undecodable=_undecodable(data, path),
     )
 
 
-def in_conflict(images: Group) -> bool:
-    """Whether images of one picture or photo stand in different classes."""
+def labels_conflict(images: Group) -> bool:
+    """Whether images of one picture or photo have different labels."""
     return len({image.label for image in images}) > 1
 
 
-def identical_between(group: Group) -> set[str]:
-    """The pairs of splits that hold a picture twice: `train-valid`, or `train-train` for two in one."""
+def duplicates_between(group: Group) -> set[str]:
+    """The pairs of splits that share a picture: `train-valid`, or `train-train` where one holds it twice."""
     held = Counter(image.split for image in group)
     pairs = combinations_with_replacement([split for split in SPLITS if split in held], 2)
     return {f"{one}-{other}" for one, other in pairs if one != other or held[one] > 1}
 
 
-def near_between(pair: Pair) -> set[str]:
+def near_duplicates_between(pair: Pair) -> set[str]:
     """The pairs of splits in which the two pictures stand."""
     both = product({image.split for image in pair.first}, {image.split for image in pair.second})
     return {"-".join(sorted(splits, key=SPLITS.index)) for splits in both}
@@ -125,7 +139,7 @@ def _leaks(splits: list[str], groups: list[Group], near: list[tuple[int, int]]) 
         beside[first].add(second)
         beside[second].add(first)
     leaks: list[Leak] = []
-    affected = 0
+    leaked_images = 0
     for index, split in enumerate(splits):
         leaking: set[int] = set()
         for other in splits[:index]:
@@ -134,8 +148,8 @@ def _leaks(splits: list[str], groups: list[Group], near: list[tuple[int, int]]) 
             identical, nearly = (sum(held[picture][split] for picture in pictures) for pictures in (same, close))
             leaks.append(Leak(split, other, identical, nearly))
             leaking |= same | close
-        affected += sum(held[picture][split] for picture in leaking)
-    return leaks, affected
+        leaked_images += sum(held[picture][split] for picture in leaking)
+    return leaks, leaked_images
 
 
 def _counts(data: Dataset) -> dict[str, dict[str, int]]:
@@ -146,7 +160,7 @@ def _counts(data: Dataset) -> dict[str, dict[str, int]]:
     }
 
 
-def _broken(data: Dataset, path: Path) -> list[str]:
+def _undecodable(data: Dataset, path: Path) -> list[str]:
     """Names of the images that are there and could not be decoded."""
     with opened(path) as index:
         there = Counter(entry.name for entry in index.entries)

@@ -5,22 +5,22 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from fer_train.audit.audit import Audit, Image, Leak, identical_between, in_conflict, near_between
+from fer_train.audit.audit import Audit, Image, Leak, duplicates_between, labels_conflict, near_duplicates_between
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
-class IdenticalImages:
+class DuplicateImages:
     """One picture that several images share."""
 
     images: list[Image]
-    in_conflict: bool
+    labels_conflict: bool
     """Whether they have different labels."""
 
 
 @dataclass(frozen=True)
-class NearPair:
+class NearDuplicates:
     """Two pictures of one photo, each with all its images."""
 
     first: list[Image]
@@ -29,7 +29,7 @@ class NearPair:
     """Of their pixels, up to 1."""
     mirrored: bool
     """Whether one is the other's mirror image."""
-    in_conflict: bool
+    labels_conflict: bool
     """Whether they have different labels."""
 
 
@@ -38,25 +38,25 @@ class AuditReport:
     """All findings."""
 
     schema: int
-    data: str
+    fingerprint: str
     """Fingerprint of the dataset."""
-    counts: dict[str, dict[str, int]]
+    class_counts: dict[str, dict[str, int]]
     """Images per split and class."""
-    imbalance: dict[str, float]
+    class_imbalance: dict[str, float]
     """Per split: the largest class over the smallest that has images."""
-    evaluated: int
+    evaluation_images: int
     """Validation and test images."""
-    affected: int
+    leaked_images: int
     """Of these, the ones that stand in an earlier split too."""
     leaks: list[Leak]
-    identical: list[IdenticalImages]
-    identical_between: dict[str, int]
+    duplicates: list[DuplicateImages]
+    duplicates_between: dict[str, int]
     """Pictures by the pair of splits that share them."""
-    near: list[NearPair]
-    near_between: dict[str, int]
+    near_duplicates: list[NearDuplicates]
+    near_duplicates_between: dict[str, int]
     """Pairs by their two splits."""
     blank: list[Image]
-    broken: list[str]
+    undecodable: list[str]
     """Names of files."""
 
     def to_json(self) -> str:
@@ -68,27 +68,27 @@ def report(found: Audit, fingerprint: str) -> AuditReport:
     """The report of an audit; fingerprint: of the dataset."""
     return AuditReport(
         schema=SCHEMA,
-        data=fingerprint,
-        counts=found.counts,
-        imbalance={split: round(imbalance(counts), 3) for split, counts in found.counts.items()},
-        evaluated=found.evaluated,
-        affected=found.affected,
+        fingerprint=fingerprint,
+        class_counts=found.class_counts,
+        class_imbalance={split: round(imbalance(counts), 3) for split, counts in found.class_counts.items()},
+        evaluation_images=found.evaluation_images,
+        leaked_images=found.leaked_images,
         leaks=found.leaks,
-        identical=[IdenticalImages(list(group), in_conflict(group)) for group in found.identical],
-        identical_between=tally(map(identical_between, found.identical)),
-        near=[
-            NearPair(
+        duplicates=[DuplicateImages(list(group), labels_conflict(group)) for group in found.duplicates],
+        duplicates_between=tally(map(duplicates_between, found.duplicates)),
+        near_duplicates=[
+            NearDuplicates(
                 list(pair.first),
                 list(pair.second),
                 round(pair.correlation, 4),
                 pair.mirrored,
-                in_conflict(pair.first + pair.second),
+                labels_conflict(pair.first + pair.second),
             )
-            for pair in found.near
+            for pair in found.near_duplicates
         ],
-        near_between=tally(map(near_between, found.near)),
+        near_duplicates_between=tally(map(near_duplicates_between, found.near_duplicates)),
         blank=found.blank,
-        broken=found.broken,
+        undecodable=found.undecodable,
     )
 
 

@@ -19,7 +19,7 @@ EXAMPLES = 5  # of each finding in the terminal
 @click.argument("data", type=FILE)
 @options.json_file
 def audit(data: Path, json_file: Path | None) -> None:
-    """Look for copies, leaks, conflicting labels, blank and broken images in DATA before training on it.
+    """Look for duplicates, leaks, conflicting labels, blank and undecodable images in DATA before training on it.
 
     DATA is a folder or zip of images in class folders, or Kaggle's fer2013.csv. Found are identical images, and near
     duplicates: the same photo mirrored, brighter or darker, compressed again, watermarked, or shifted by a pixel or
@@ -49,35 +49,35 @@ def audit(data: Path, json_file: Path | None) -> None:
         write_text(json_file, report(found, faces.fingerprint).to_json())
     click.echo(f"{faces.understood}\n")
     _say(found)
-    if found.affected:
+    if found.leaked_images:
         raise GateError(
-            f"{found.affected} of {found.evaluated} validation and test images stand in another split too, identically "
-            "or nearly: fer-train fit drops the identical training images by itself; "
-            "remove the nearly identical ones by hand (--json FILE names all)"
+            f"{found.leaked_images} of {found.evaluation_images} validation and test images also occur in another "
+            "split: fer-train fit drops exact duplicates from train by itself; remove "
+            "the near-duplicates by hand (--json FILE names all)"
         )
 
 
 def _say(found: "Audit") -> None:
     """The findings as text, with the first examples of each."""
-    from fer_train.audit.audit import identical_between, in_conflict, near_between
+    from fer_train.audit.audit import duplicates_between, labels_conflict, near_duplicates_between
 
-    _say_counts(found.counts)
-    identical, near = found.identical, found.near
-    title = f"identical to the pixel: {len(identical)} pictures in {sum(map(len, identical))} images"
-    _say_list(title, map(_group_line, identical), map(identical_between, identical))
-    title = f"nearly identical: {len(near)} pairs of pictures, {sum(pair.mirrored for pair in near)} of them mirrored"
-    _say_list(title, map(_pair_line, near), map(near_between, near))
-    clashes = [group for group in identical if in_conflict(group)]
-    _say_list(f"identical in different classes: {len(clashes)} pictures", map(_group_line, clashes))
-    unsure = [pair for pair in near if in_conflict(pair.first + pair.second)]
-    _say_list(f"nearly identical in different classes: {len(unsure)} pairs", map(_pair_line, unsure))
+    _say_counts(found.class_counts)
+    duplicates, near = found.duplicates, found.near_duplicates
+    title = f"exact duplicates: {len(duplicates)} pictures in {sum(map(len, duplicates))} images"
+    _say_list(title, map(_group_line, duplicates), map(duplicates_between, duplicates))
+    title = f"near-duplicates: {len(near)} pairs of pictures, {sum(pair.mirrored for pair in near)} of them mirrored"
+    _say_list(title, map(_pair_line, near), map(near_duplicates_between, near))
+    clashes = [group for group in duplicates if labels_conflict(group)]
+    _say_list(f"exact duplicates with different labels: {len(clashes)} pictures", map(_group_line, clashes))
+    unsure = [pair for pair in near if labels_conflict(pair.first + pair.second)]
+    _say_list(f"near-duplicates with different labels: {len(unsure)} pairs", map(_pair_line, unsure))
     _say_list(f"blank: {len(found.blank)} images", (image.name for image in found.blank))
-    _say_list(f"broken: {len(found.broken)} images", found.broken)
+    _say_list(f"cannot be decoded: {len(found.undecodable)} images", found.undecodable)
     click.echo("\nleaks" if found.leaks else "\nleaks: none possible with one split")
     for leak in found.leaks:
         click.echo(
-            f"  {leak.split} images that stand in {leak.other} too: "
-            f"{leak.identical} identically, {leak.near} more nearly"
+            f"  {leak.split} images that also occur in {leak.other_split}: "
+            f"{leak.duplicates} exact duplicates, {leak.near_duplicates} near-duplicates"
         )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fer_runtime.model.manifest import Manifest
     from fer_train.evaluation.evaluate import Section
 
-SCHEMA = 1  # of the JSON report
+SCHEMA = 2  # of the JSON report
 
 
 @click.command(epilog="Example: fer-train evaluate runs/small/model.pt fer2013.zip --split valid --html report.html")

@@ -21,9 +21,10 @@ from fer_train.inference import predict
 
 
 class Model:
-    """Either kind of file. manifest: its facts."""
+    """A checkpoint in PyTorch, or an exported model in onnxruntime."""
 
     manifest: Manifest
+    """Its facts."""
 
     def __init__(self, path: Path) -> None:
         """Raises FerError for a file that is neither a checkpoint of ours nor an exported model."""
@@ -42,42 +43,48 @@ class Model:
             return batched(self._classifier.logits, faces.pixels)
         logits: NDArray[np.float32] = predict(self._network, faces.pixels).numpy()
         if not np.isfinite(logits).all():
-            raise FerError(f"{self._path} answers with numbers that are not finite: train the model again")
+            raise FerError(f"{self._path} gives numbers that are not finite: train the model again")
         return logits
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A model's logits, float32 [n, classes], for faces and for their mirror images."""
+class Logits:
+    """A model's logits on some faces."""
 
-    logits: NDArray[np.float32]
+    plain: NDArray[np.float32]
+    """Of the faces, [n, classes]."""
     mirrored: NDArray[np.float32]
+    """Of their mirror images, [n, classes]."""
 
-    def take(self, index: NDArray[np.int64]) -> "Answers":
-        """The answers at `index` (int64 [k])."""
-        return Answers(self.logits[index], self.mirrored[index])
+    def take(self, index: NDArray[np.int64]) -> "Logits":
+        """Those at `index` (int64 [k])."""
+        return Logits(self.plain[index], self.mirrored[index])
 
 
 @dataclass(frozen=True)
 class Section:
-    """One model held against one kind of label on some faces; figures of two sections need not be comparable.
-
-    faces: with the labels that count here; probabilities: float64 [n, classes], at the stored temperature; ranges: 95 %
-    intervals of accuracy and macro-F1 (`bootstrap`); ece, reliability: at temperature 1 and at the stored one;
-    flip_accuracy: of the mean of a face's probabilities and its mirror image's; left_out: faces without a label, by
-    reason; missed: photos of each class in which no face was found, int64 [classes], with --photos.
-    """
+    """One model scored against one kind of label on some faces; figures of two sections need not be comparable."""
 
     name: str
+    """The split, and which part of it or which labels."""
     faces: Faces
+    """With the labels that count here."""
     probabilities: NDArray[np.float64]
+    """At the stored temperature, [n, classes]."""
     scores: Scores
+    """Accuracy, macro-F1 and the confusion matrix."""
     ranges: dict[str, tuple[float, float]]
+    """95 % intervals of accuracy and macro-F1 (`bootstrap`)."""
     ece: tuple[float, float]
+    """Expected calibration error at temperature 1 and at the stored one."""
     reliability: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Bins of the calibration error (`metrics.reliability`), likewise."""
     flip_accuracy: float
+    """Of the mean of a face's probabilities and its mirror image's."""
     left_out: dict[str, int] = field(default_factory=dict)
+    """Faces without a label, by reason."""
     missed: NDArray[np.int64] | None = None
+    """Photos of each class in which no face was found, int64 [classes], with --photos."""
 
     @property
     def with_missed(self) -> tuple[float, float]:
@@ -88,17 +95,17 @@ class Section:
         return float(right.sum() / faces.sum()), float((right[faces > 0] / faces[faces > 0]).mean())
 
     def plain(self) -> dict[str, Any]:
-        """For JSON, rounded to 5 digits; docs/reference/contract.md says what each key means."""
+        """For JSON, rounded to 5 digits; docs/reference/json.md says what each key means."""
         return (
             asdict(self.scores.rounded())
             | {
                 "bootstrap": {name: np.round(ends, 5).tolist() for name, ends in self.ranges.items()},
                 "macro_recall": round(self.scores.macro_recall, 5),
-                "worst": self.scores.worst,
+                "worst_class": self.scores.worst,
                 "better_label_order": better_order(self.scores),
                 "ece": np.round(self.ece, 5).tolist(),
                 "reliability": [np.round(bins, 5).tolist() for bins in self.reliability],
-                "flip_accuracy": round(self.flip_accuracy, 5),
+                "flip_averaged_accuracy": round(self.flip_accuracy, 5),
                 "left_out": self.left_out,
             }
             | (
@@ -138,15 +145,15 @@ def evaluate(model: Model, data: Dataset, wanted: str | None, votes: Votes | Non
     for name in list(data.splits) if wanted == "all" else [wanted or data.held_out()[0]]:
         everything = data.split(name)
         turned = replace(everything, pixels=np.ascontiguousarray(everything.pixels[..., ::-1]))
-        answers = Answers(model.logits(everything), model.logits(turned))
+        logits = Logits(model.logits(everything), model.logits(turned))
         for part, index in _parts(name, data).items():
-            faces, given = everything.take(index), answers.take(index)
-            found.labelled.append(_section(part, faces, given, model.manifest))
+            faces, its_logits = everything.take(index), logits.take(index)
+            found.labelled.append(_section(part, faces, its_logits, model.manifest))
             if votes:
                 majority = votes.majority(faces.names)
                 if (known := np.flatnonzero(majority >= 0)).size:
-                    told = replace(faces, labels=majority).take(known)
-                    section = _section(f"{part}, FER+ majority", told, given.take(known), model.manifest)
+                    voted = replace(faces, labels=majority).take(known)
+                    section = _section(f"{part}, FER+ majority", voted, its_logits.take(known), model.manifest)
                     found.voted.append(replace(section, left_out=left_out(majority)))
     if votes and not found.voted:
         example = found.labelled[0].faces.names[0]
@@ -165,10 +172,10 @@ def _parts(name: str, data: Dataset) -> dict[str, NDArray[np.int64]]:
     return parts
 
 
-def _section(name: str, faces: Faces, answers: Answers, manifest: Manifest) -> Section:
-    scores = score(answers.logits.argmax(1), faces.labels, manifest.labels)
-    raw, scaled = (softmax(answers.logits, temperature) for temperature in (1.0, manifest.temperature))
-    both = scaled + softmax(answers.mirrored, manifest.temperature)
+def _section(name: str, faces: Faces, logits: Logits, manifest: Manifest) -> Section:
+    scores = score(logits.plain.argmax(1), faces.labels, manifest.labels)
+    raw, scaled = (softmax(logits.plain, temperature) for temperature in (1.0, manifest.temperature))
+    both = scaled + softmax(logits.mirrored, manifest.temperature)
     return Section(
         name,
         faces,
