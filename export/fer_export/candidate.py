@@ -117,7 +117,7 @@ def _described(
 
 
 def _golden(file: bytes, manifest: Manifest) -> Golden:
-    """What this file answers on generated inputs, so that a device without torch can check itself."""
+    """The logits of this file for generated inputs, so that a device without torch can check itself."""
     logits = run.logits(file, golden_faces(GOLDEN_SEED, manifest.size, channels=manifest.channels))
     rows = tuple(tuple(row) for row in np.round(logits.astype(np.float64), 4).tolist())
     return Golden(GOLDEN_SEED, rows, GOLDEN_TOLERANCE[manifest.precision])

@@ -1,4 +1,4 @@
-"""From a network to the file to write: every precision that is asked for, a race between them, a choice."""
+"""From a network to the file to write: every requested precision is built, they are timed, and one is chosen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to."""
+    """The result of an export."""
 
     chosen: str
     """The precision of the file to write."""

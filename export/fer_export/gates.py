@@ -1,4 +1,4 @@
-"""What an exported file must keep to, and how its answers are held against PyTorch's."""
+"""The limits that an exported file must keep, and how its outputs are compared with PyTorch's."""
 
 import numpy as np
 from numpy.typing import NDArray

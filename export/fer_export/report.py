@@ -1,4 +1,4 @@
-"""What an export came to: the typed report, its JSON, and tables for the terminal."""
+"""The result of an export: the typed report, its JSON, and tables for the terminal."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -42,7 +42,7 @@ class TimingReport:
 
 @dataclass(frozen=True)
 class FileReport:
-    """One precision beside PyTorch."""
+    """One precision, compared with PyTorch."""
 
     bytes: int
     max_difference: float
@@ -106,7 +106,7 @@ class SearchReport:
 
 @dataclass(frozen=True)
 class TimingEnvironment(Host):
-    """Where and how was timed."""
+    """Where and how it was timed."""
 
     threads: int
     batch: int

@@ -1,4 +1,4 @@
-"""torch, kept from talking while it reads and exports: what goes wrong is told in one sentence."""
+"""torch's warnings and log lines, suppressed while it reads and exports: an error becomes one sentence."""
 
 import contextlib
 import io

@@ -20,8 +20,9 @@ NORMALIZED = naming.NORMALIZED
 def core(source: Source) -> onnx.ModelProto:
     """The network as ONNX, batch norms folded: float `normalized` [batch, c, h, w] -> `logits` [batch, classes].
 
-    The output of every module of our networks (fer_train.model.sites), and of others' where torch's exporter tells, is
-    a tensor of the module's name. `source.network` is left as it was. Raises FerError for what cannot be exported.
+    The output of every module of our networks (fer_train.model.sites), and of others' as far as torch's exporter names
+    them, is a tensor of the module's name. `source.network` is left as it was. Raises FerError for what cannot be
+    exported.
     """
     manifest, network = source.manifest, source.network
     exported = source.program or (folded(network) if isinstance(network, FerNet) else network)
@@ -57,7 +58,7 @@ def core(source: Source) -> onnx.ModelProto:
 
 
 def _root(error: BaseException) -> str:
-    """What the exporter stumbled over, in one line: its own errors are pages of advice about the one that matters."""
+    """The cause of an export error, in one line: the exporter's own errors are pages of advice around it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
@@ -66,7 +67,7 @@ def _root(error: BaseException) -> str:
 def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     """`model` with uint8 `faces` in: DequantizeLinear with scale 1/std and zero point mean is (pixel - mean) / std.
 
-    A mean that is not whole, or one of each channel, takes arithmetic instead.
+    A mean that is not an integer, or differs between channels, takes Cast, Sub and Mul instead.
 
     In an int8 model, whose first node quantizes `normalized` with just these values, the pixels take that node's place.
     """
@@ -97,7 +98,7 @@ def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
 
 
 def _with_arithmetic(model: onnx.ModelProto, mean: Numbers, std: Numbers) -> onnx.ModelProto:
-    """Cast, Sub and Mul: a zero point is one whole number, and rounding the mean would break parity."""
+    """Cast, Sub and Mul: a zero point is one integer, and rounding the mean would break parity."""
     graph = model.graph
     for name, value in (("faces_mean", np.atleast_1d(mean)), ("faces_scale", 1 / np.atleast_1d(std))):
         edit.add_constant(graph, name, value.reshape(1, -1, 1, 1).astype(np.float32))

@@ -1,4 +1,4 @@
-"""What fer-export takes: our checkpoints, torch.export programs, bare weights, and, if asked to, whole pickles."""
+"""What fer-export takes: our checkpoints, torch.export programs, bare weights and, on request, whole pickles."""
 
 import contextlib
 import warnings
@@ -64,7 +64,7 @@ def load(path: Path, options: LoadOptions) -> Source:
 
 
 def _kind(path: Path, options: LoadOptions) -> Kind:
-    """Told by what is inside, without running any of it. Raises FerError for what is none of them."""
+    """Recognized by its content, of which nothing is run. Raises FerError for any other file."""
     if not path.is_file():
         raise FerError(f"{path} is not a file: expected a model.pt that fer-train fit wrote, or a network of torch's")
     names = _members(path)

@@ -1,7 +1,7 @@
 """What a .pt2 archive would run when torch.export.load reads it.
 
-torch unpickles samples, constants and custom objects, and it evaluates texts out of the archive's JSON: sizes, guards,
-operators, and names that it pastes into generated code. So whatever is not known to be harmless is told.
+torch unpickles samples, constants and custom objects, and it evaluates strings of the archive's JSON: sizes, guards,
+operators, and names that it pastes into generated code. So whatever is not known to be harmless is reported.
 """
 
 import ast
@@ -49,9 +49,9 @@ def code_in(path: Path) -> list[str]:
 
 
 def pickled_names(file: Path | io.BytesIO) -> list[str]:
-    """What unpickling would import, in that order, but for what torch holds to be safe.
+    """What unpickling would import, in that order, except for what torch considers safe.
 
-    Empty also for what is no pickle that torch can read: this describes, and does not prove a file to be safe.
+    Also empty for a pickle that torch cannot read: this describes a file, and does not prove that it is safe.
     """
     try:
         unsafe = get_unsafe_globals_in_checkpoint(file)

@@ -1,4 +1,4 @@
-"""int8 within an accuracy budget: calibrations compared, then the most harmful layers put back to fp32, one by one."""
+"""int8 within an accuracy budget: calibrations compared, then the most sensitive layers returned to fp32."""
 
 from dataclasses import dataclass
 from math import sqrt

@@ -38,7 +38,7 @@ class LayerSensitivity:
 def measured(
     core: onnx.ModelProto, rounded: onnx.ModelProto, ranges: Ranges, faces: Faces, manifest: Manifest
 ) -> list[LayerSensitivity]:
-    """Every layer's and every stored tensor's sensitivity over stratified `faces`, the most harmful first.
+    """Every layer's and every stored tensor's sensitivity over stratified `faces`, the most sensitive first.
 
     core: float `normalized` in (fer_export.graph.export.core); rounded: the same with int8's weights (weight_rounding);
     ranges: of the tensors that int8 stores.

@@ -1,4 +1,4 @@
-"""Convolution weights on int8's grid, each rounding error made up for by the weights that are rounded after it."""
+"""Convolution weights on int8's grid: each rounding error is compensated by the weights rounded after it (GPTQ)."""
 
 from collections.abc import Iterable
 
@@ -20,13 +20,13 @@ DAMPING = 0.01  # of the mean curvature: keeps the inverse finite where inputs n
 
 
 def rounded(core: onnx.ModelProto, inputs: NDArray[np.float32] | None) -> onnx.ModelProto:
-    """`core` (graph.export.core) with every ungrouped convolution's weights on int8's grid, a scale a channel.
+    """`core` (graph.export.core) with every ungrouped convolution's weights on int8's grid, one scale per channel.
 
     inputs: float32 [n, c, h, w], normalized faces. In the order of the graph each layer sees what the rounded ones
-    before it give, its weights are rounded one after the other, what a rounding changes in the layer's outputs is made
-    up for by those still to come (GPTQ: Frantar et al. 2022, arXiv:2210.17323), and the mean shift that is left goes
-    into the bias (Nagel et al. 2019, arXiv:1906.04721). Agreement with PyTorch on PublicTest rises from 97.1 to 98.3 %
-    (nano) and from 98.5 to 99.3 % (small). None rounds to the nearest.
+    before it give, its weights are rounded one after the other, the change that this makes in the layer's outputs is
+    compensated by those still to come (GPTQ: Frantar et al. 2022, arXiv:2210.17323), and the mean shift that is left
+    goes into the bias (Nagel et al. 2019, arXiv:1906.04721). Agreement with PyTorch on PublicTest rises from 97.1 to
+    98.3 % (nano) and from 98.5 to 99.3 % (small). None rounds to the nearest.
     """
     model = edit.copied(core)
     for node in model.graph.node:

@@ -1,4 +1,4 @@
-"""Where a file first goes another way than the network: layer by layer, for one face."""
+"""The first layer whose output in the file differs from the network's, for one face."""
 
 import numpy as np
 import onnx

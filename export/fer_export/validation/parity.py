@@ -1,4 +1,4 @@
-"""The file in onnxruntime against the network in PyTorch, from the same pixels, in every setting that is deployed."""
+"""The file in onnxruntime compared with the network in PyTorch, from the same pixels, in every deployed setting."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ MAX_EXCUSED = 0.5  # share of the generated images: beyond that they prove nothi
 
 
 class ParityError(GateError):
-    """A file answers differently than PyTorch. Attributes: output (its name), face (its index in the comparison),
+    """A file's outputs differ from PyTorch's. Attributes: output (its name), face (its index in the comparison),
     setting, difference and bound (of max(1, |expected|)), layer (the first whose output differs, if that can be told).
     """
 
@@ -57,12 +57,12 @@ class Comparison:
 
 
 def generated_faces(size: int, channels: int = 1) -> NDArray[np.uint8]:
-    """Inputs where no dataset is: 64 images of soft random shades; uint8 [64, channels, size, size]."""
+    """Inputs without a dataset: 64 images of smooth random shades; uint8 [64, channels, size, size]."""
     return golden_faces(GENERATED_SEED, size, GENERATED, channels)
 
 
 def edge_faces(size: int, channels: int = 1) -> NDArray[np.uint8]:
-    """Black, white, a checkerboard and noise: uint8 [4, channels, size, size]. No face looks so, no range covers it."""
+    """Black, white, a checkerboard and noise: uint8 [4, channels, size, size]. Unlike any face or range."""
     board = np.indices((size, size)).sum(0) % 2 * 255
     noise = np.random.RandomState(GENERATED_SEED).randint(0, 256, (channels, size, size))
     flat = [np.broadcast_to(image, (channels, size, size)) for image in (np.zeros_like(board), board * 0 + 255, board)]
