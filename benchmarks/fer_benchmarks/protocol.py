@@ -1,4 +1,4 @@
-"""The protocol between fer-bench and the process of a model under test: one JSON object a line in, one a line out.
+"""The protocol between fer-bench and the process of a model under test: one JSON object per line in, one per line out.
 
 It needs numpy alone, so that a peer's worker can use it in an environment of its own (docs/benchmarks.md).
 """
@@ -23,7 +23,7 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker's first line: the classifier is loaded and has answered once."""
+    """A worker's first line: the classifier is loaded and has run once."""
 
     load_ms: float
     first_ms: float
@@ -32,7 +32,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Block:
-    """The answer to a request for timed calls."""
+    """The reply to a request for timed calls."""
 
     ms: list[float]
     """One number per call."""
@@ -44,7 +44,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Scored:
-    """The answer to a request for a file of crops."""
+    """The reply to a request for a file of crops."""
 
     probabilities: list[list[float]]
     """One row per crop, one number per class."""
@@ -54,7 +54,7 @@ def serve(load: Callable[[], Predict], crops: NDArray[np.uint8]) -> None:
     """Load a classifier, then time and score it as standard input asks, until that ends.
 
     crops: uint8 [n, h, w], what is timed; calls take them in turn.
-    Lines in: {"calls": n, "batch": b, "pace_hz": calls a second or null}, or {"score": file of crops (.npy)}.
+    Lines in: {"calls": n, "batch": b, "pace_hz": calls per second or null}, or {"score": file of crops (.npy)}.
     Lines out: first `Ready`, then a `Block` or a `Scored` for each request, as JSON.
     """
     out = _own_stdout()
@@ -90,7 +90,7 @@ def _block(predict: Predict, crops: NDArray[np.uint8], calls: int, batch: int, p
 
 
 def _own_stdout() -> TextIO:
-    """Standard output for the answers alone: what libraries print there goes to standard error."""
+    """Standard output for replies alone: what libraries print there goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out

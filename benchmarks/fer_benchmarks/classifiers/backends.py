@@ -112,7 +112,7 @@ def of_cv2(file: Path, threads: int, plain: Plain | None) -> Predict:
 
 
 def of_peak(file: Path, threads: int) -> Predict:
-    """The one large convolution: what this machine does at its best; the crops are not looked at."""
+    """The one large convolution: what this machine does at its best; the crops are ignored."""
     session = open_file(file, threads)
     feed = {"x": peak.pixels("int8" if session.get_inputs()[0].type == "tensor(uint8)" else "fp32")}
     return lambda _: session.run(["y"], feed)[0]
@@ -134,7 +134,7 @@ def _grey() -> NDArray[np.uint8]:
 
 
 def _output(session: ort.InferenceSession, plain: Plain, file: Path) -> str:
-    """The output with a number a label; of several the last, which is softmax where there is one. Raises FerError."""
+    """The output with one number per label; of several the last, which is softmax if any is. Raises FerError."""
     classes = [output.name for output in session.get_outputs() if _classes(output.shape) in (len(plain.labels), None)]
     if not classes:
         found = ", ".join(f"{output.name} {output.shape}" for output in session.get_outputs())
@@ -154,7 +154,7 @@ def _one_by_one(run: Callable[[Tensor], NDArray[np.float32]]) -> Callable[[Tenso
 def _as_probabilities(
     run: Callable[[Tensor], NDArray[np.float32]], sample: Tensor
 ) -> Callable[[Tensor], NDArray[np.floating[Any]]]:
-    """`run` itself where its answers are probabilities already, else their softmax."""
+    """`run` itself where it returns probabilities already, else their softmax."""
     found = run(sample)
     if found.min() >= 0 and np.allclose(found.sum(-1), 1, atol=1e-3):
         return run

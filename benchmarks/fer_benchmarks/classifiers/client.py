@@ -33,7 +33,7 @@ def tolerating(spec: ModelSpec, fail: Callable[[str], None]) -> Iterator[None]:
 
 
 class Worker:
-    """A running classifier that speaks `protocol`. Raises FerError when it dies or says something else."""
+    """A running classifier that speaks `protocol`. Raises FerError when it dies or sends something else."""
 
     def __init__(self, spec: ModelSpec, threads: int) -> None:
         begun = time.perf_counter()

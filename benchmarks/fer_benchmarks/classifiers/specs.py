@@ -107,7 +107,7 @@ def of_peer(path: Path) -> ModelSpec:
 
 
 def of_peak(file: Path, precision: str) -> ModelSpec:
-    """The one large convolution in `file`, beside which all others are seen."""
+    """The one large convolution in `file`, with which all others are compared."""
     return ModelSpec(
         f"peak {precision}", "peak", (), 48, "grey", _facts(file), _command(Task("peak", str(file))), required=True
     )

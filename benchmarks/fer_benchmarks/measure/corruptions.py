@@ -42,7 +42,7 @@ def motion_blur(image: Image, length: float, rng: np.random.RandomState) -> Imag
 
 
 def low_light(image: Image, light: float, rng: np.random.RandomState) -> Image:
-    """A share of the light, with the noise of photons (240 a pixel in full light) and of reading them out."""
+    """A share of the light, with the noise of photons (240 per pixel in full light) and of reading them out."""
     photons = rng.poisson(image * (light * 240 / 255)).astype(np.float64) + rng.normal(0, 2, image.shape)
     return _clipped(photons * (255 / 240) * light**-0.5)  # the camera's gain brings half of the darkness back
 

@@ -1,4 +1,4 @@
-"""Energy where the machine tells it, by RAPL's counters or a Raspberry Pi 5's power chip; else there is none."""
+"""Energy, where the machine measures it: RAPL's counters or a Raspberry Pi 5's power chip."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ READING = re.compile(r"(\w+)_([AV])\s*(?:\w+\(\d+\))?=([\d.]+)[AV]")  # VDD_CORE
 class Meter(Protocol):
     """Energy of the whole processor or board, everything else that runs there included.
 
-    Attributes: source (what tells it).
+    Attributes: source (what measures it).
     """
 
     source: str
@@ -25,11 +25,11 @@ class Meter(Protocol):
         """Begin."""
 
     def stop(self) -> float | None:
-        """Joules since `start`, or None where the machine stopped telling."""
+        """Joules since `start`, or None where the meter stopped working."""
 
 
 def find_meter(powercap: Path = POWERCAP) -> Meter | None:
-    """What this machine can tell, or None: energy is never guessed."""
+    """The meter of this machine, or None: energy is never estimated."""
     packages = [folder for folder in sorted(powercap.glob("intel-rapl:*")) if folder.name.count(":") == 1]
     if packages and all(_joules(folder) is not None for folder in packages):
         return Rapl(packages)
@@ -63,7 +63,7 @@ class Rapl:
 
 
 class Pmic:
-    """A Raspberry Pi 5's power chip, whose currents and voltages are read ten times a second and multiplied."""
+    """A Raspberry Pi 5's power chip, whose currents and voltages are read ten times per second and multiplied."""
 
     def __init__(self) -> None:
         self.source = "PMIC, the rails behind the power chip"

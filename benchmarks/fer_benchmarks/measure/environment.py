@@ -1,4 +1,4 @@
-"""Under which conditions a run took place, and which of them spoil its figures."""
+"""The conditions of a run, and which of them make its figures unreliable."""
 
 import os
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ HOST_FACTS = (
 
 @dataclass(frozen=True)
 class Moment:
-    """What can be read of a machine now; None where it does not tell."""
+    """The state of the machine now; None where it cannot be read."""
 
     clock_mhz: float | None
     """Of the processor's first core."""
@@ -64,7 +64,7 @@ def describe(before: Moment, after: Moment, energy_source: str | None, root: Pat
 
 
 def warnings(found: Environment) -> list[str]:
-    """A sentence for each condition that spoils the figures."""
+    """A sentence for each condition that makes the figures unreliable."""
     before, after = found.clock_mhz
     drift = abs(after / before - 1) if after and before else 0.0
     texts = [
@@ -88,7 +88,7 @@ def _load() -> float | None:
 
 
 def _throttled(before: Moment, after: Moment) -> bool | None:
-    """Whether the processor slowed itself down in between; None where it does not tell."""
+    """Whether the processor slowed itself down in between; None where that cannot be read."""
     if after.throttled is not None:
         return bool(before.throttled or after.throttled)
     if after.throttle_count is None or before.throttle_count is None:

@@ -1,4 +1,4 @@
-"""What durations and answers say beyond chance: intervals, ratios, the end of a warm-up, paired accuracy."""
+"""Differences beyond chance: intervals, ratios, the end of a warm-up, paired accuracy."""
 
 from dataclasses import dataclass
 from math import comb, lgamma, log, sqrt
@@ -26,9 +26,9 @@ def percentiles(times: Times) -> dict[str, float | None]:
 
 
 def intervals(times: Times) -> dict[str, Interval]:
-    """The percentiles' 95 % intervals: whole blocks of times [blocks, calls] are drawn again (Efron 1979).
+    """The percentiles' 95 % intervals: whole blocks of times [blocks, calls] are resampled (Efron 1979).
 
-    Calls that follow each other meet the same spells of the machine, so that the block is the unit, not the call.
+    Consecutive calls share the machine's slow spells, so that the block is resampled, not the call.
     """
     blocks, calls = times.shape
     order = np.argsort(times, axis=None)
@@ -45,7 +45,7 @@ def intervals(times: Times) -> dict[str, Interval]:
 def ratio(times: Times, of: Times) -> tuple[float, float, float]:
     """times/of, medians of blocks [blocks] of the same rounds: median of the rounds' ratios, with its 95 % interval.
 
-    A slow spell meets both files of a round, and leaves their ratio alone.
+    A slow spell of the machine affects both files of a round, and cancels in their ratio.
     """
     ratios = times / of
     rng = np.random.RandomState(0)
@@ -67,7 +67,7 @@ def fewest(share: float) -> int:
 
 
 def early_stopping(times: Times, share: float) -> float | None:
-    """MLPerf's careful estimate of a percentile: with 99 % confidence the true one is no larger; None for few calls.
+    """MLPerf's conservative estimate of a percentile: with 99 % confidence the true one is no larger; or None.
 
     The largest t is found for which n calls with t of them over the percentile have a binomial chance of at most 1 %;
     the answer is the slowest call after t - 1 are discarded (MLPerf Inference rules, appendix on early stopping).
@@ -89,7 +89,7 @@ def early_stopping(times: Times, share: float) -> float | None:
 @dataclass(frozen=True)
 class Paired:
     """Two classifiers on the same faces. difference: a's accuracy minus b's, with its 95 % interval;
-    p: McNemar's exact two-sided; only_a, only_b: faces that one alone answers right.
+    p: McNemar's exact two-sided; only_a, only_b: faces on which that one alone is right.
     """
 
     difference: float

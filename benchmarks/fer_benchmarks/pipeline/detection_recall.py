@@ -1,4 +1,4 @@
-"""Faces found in labelled photographs, and found where none is, through the whole loop."""
+"""Recall and false detections on labelled photographs, through the whole loop."""
 
 import csv
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class DetectionResult:
 
 
 def measure(folder: Path, classifier: Classifier) -> DetectionResult:
-    """Run the loop on the photographs that a folder's `boxes.csv` names: image,x,y,w,h in pixels, a row a face.
+    """Run the loop on the photographs that a folder's `boxes.csv` names: image,x,y,w,h in pixels, one row per face.
 
     A photograph without a face has a row without numbers; those that are not named do not count. Raises FerError.
     """

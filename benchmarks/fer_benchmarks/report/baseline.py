@@ -1,4 +1,4 @@
-"""A report held against an earlier one, and reports of other runs joined to it."""
+"""A report compared with an earlier one, and reports of other runs added to it."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def _agree(a: object, b: object, names: tuple[str, ...]) -> bool:
 
 
 def _times(now: ModelResult, then: ModelResult, noise: float) -> list[Change]:
-    """p50 in each setting that both have: a regression where even the ends of the intervals are farther than noise."""
+    """p50 in each setting that both have: a regression where the intervals are farther apart than noise."""
     changes = []
     for run in now.runs:
         earlier = then.run(run.threads, run.batch)

@@ -1,4 +1,4 @@
-"""The report as one HTML file with plots to explore; it asks no network for anything."""
+"""The report as one HTML file with plots to explore; it needs no network."""
 
 from html import escape
 from importlib import resources

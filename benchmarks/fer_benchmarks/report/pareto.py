@@ -1,4 +1,4 @@
-"""Which classifiers are worth their time: the Pareto front of latency and accuracy, and the pick of it."""
+"""Which classifiers are worth their time: the Pareto front of latency and accuracy, and which one to choose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Point:
-    """ms: the less the better; accuracy: 0 to 1."""
+    """ms: less is better; accuracy: 0 to 1."""
 
     name: str
     ms: float

@@ -15,7 +15,7 @@ PLACES = [(side, rise) for rise in (4, -11, 15, -22, 26, -33) for side in (7, -7
 
 
 def write(path: Path, report: Report) -> None:
-    """Accuracy over latency as PNG: one dot a file with its intervals, the fronts as lines. Raises FerError."""
+    """Accuracy over latency as PNG: one dot per file with its intervals, the fronts as lines. Raises FerError."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""What follows from the figures: Pareto fronts, which model dominates which, the one to take."""
+"""The ranking: Pareto fronts, which model dominates which, and the recommended one."""
 
 from fer_benchmarks.report.pareto import Point, dominated, recommended
 from fer_benchmarks.results import Front, ModelResult, ModelScores, Ranking, Report, Run

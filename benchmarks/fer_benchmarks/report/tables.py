@@ -1,4 +1,4 @@
-"""The report as tables of words, for the terminal, for Markdown and for the page."""
+"""The report as tables of text, for the terminal, for Markdown and for the page."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Table:
 
 
 def tables(report: Report) -> list[Table]:
-    """All that there is something to show in."""
+    """All tables that are not empty."""
     found = [_summary(report), _latency(report), _cost(report)]
     found += [_settings(report)] if len(report.run_settings()) > 1 else []
     found += [_accuracy(report)] if any(model.scores for model in report.models) else []
