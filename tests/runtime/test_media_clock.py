@@ -20,6 +20,7 @@ from fer_runtime.sources.media_clock import MediaClock
         ([100, 140, 5000, 100, 140], [0, 40, 4900, 4940, 4980]),
         ([0, float("nan"), 80], [0, 40, 80]),
         ([float("nan"), 40], [0, 40]),
+        ([-3.7e20, -3.7e20, -3.7e20], [0, 40, 80]),  # as OpenCV 4.8 tells of a raw stream
         ([0, 40, 60_000], [0, 40, 60_000]),  # a picture that stands for a minute
     ],
 )

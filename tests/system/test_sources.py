@@ -153,21 +153,22 @@ def test_a_file_removed_while_it_is_read_is_read_to_its_end(clip: Path, tmp_path
 
 @pytest.mark.system("ffprobe")
 def test_frames_change_size(tmp_path: Path) -> None:
-    """A camera that switches between 640x480 and 320x240, and comes back with 320x240 alone.
+    """A camera that switches between 4:3 and 16:9 every second, and comes back with 320x240 alone.
 
-    OpenCV scales a stream's frames to its first one's size; opened again it gives the new one.
+    OpenCV would stretch all frames to the first one's size, and faces to 4/3 of their height.
     """
-    large, small = tmp_path / "large.jpg", tmp_path / "small.jpg"
+    square, wide, small = (tmp_path / f"{name}.jpg" for name in ("square", "wide", "small"))
     picture = render(0)
-    cv2.imwrite(str(large), picture)
+    cv2.imwrite(str(square), picture)
+    cv2.imwrite(str(wide), picture[60:420])
     cv2.imwrite(str(small), cv2.resize(picture, (320, 240), interpolation=cv2.INTER_AREA))
     lines, recording = tmp_path / "faces.jsonl", tmp_path / "out.mkv"
-    with mjpeg([large] * 10 + [small] * 10, 0.03, 33) as server:
+    with mjpeg([square] * 10 + [wide] * 10, 0.03, 10) as server:
         outputs = ["--jsonl", lines, "--record", recording]
         run = start("fer-run", "--source", server.address, "--headless", *outputs)
-        first_after(lines, time.time() + 2)
+        first_after(lines, time.time() + 3)
         server.kill()
-        server.command[-20:-10] = [str(small)] * 10
+        server.command[-20:] = [str(small)] * 20
         server.start()
         back = time.time()
         first_after(lines, back + 1)
@@ -178,8 +179,10 @@ def test_frames_change_size(tmp_path: Path) -> None:
     answered = read_lines(lines)
     before = [a for a in answered if captured(a) < back]
     after = [a for a in answered if captured(a) > back]
-    for some, height in ((before, 480), (after, 240)):
+    for some, height in ((before, 107), (after, 53)):  # of the larger face
         assert sum(len(line.faces) == 2 for line in some) > 0.8 * len(some)
         tall = [max(face.box[3] for face in line.faces) for line in some if line.faces]
-        assert 0.17 * height < min(tall) <= max(tall) < 0.28 * height
+        assert 0.9 * height < min(tall) <= max(tall) < 1.1 * height
+    tops = [min(face.box[1] for face in line.faces) for line in before if line.faces]
+    assert max(tops) - min(tops) > 50  # both shapes were seen
     assert decoded(recording) >= len(answered) - 1

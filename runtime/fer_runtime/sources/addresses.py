@@ -12,7 +12,7 @@ import cv2
 
 from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
-from fer_runtime.sources.captures import Capture
+from fer_runtime.sources.captures import MOTION_JPEG, Capture
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 LOCAL = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
@@ -49,7 +49,7 @@ def has_end(capture: Capture, url: str) -> bool:
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         return True
     # Motion JPEG is mostly a camera's, of which some serve only one client: that is asked when the stream has ended.
-    return capture.get(cv2.CAP_PROP_FOURCC) != cv2.VideoWriter.fourcc(*"MJPG") and has_length(url)
+    return capture.get(cv2.CAP_PROP_FOURCC) != MOTION_JPEG and has_length(url)
 
 
 def has_length(url: str) -> bool:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from fer_runtime.sources.base import nominal_fps
 
 TIMEOUT_MS = 10_000  # to open an address, and for each of its frames
+MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
+RAW = -1  # OpenCV's format of frames as they are stored
 MIN_STRETCH, MAX_STRETCH = 0.01, 4.0  # of pixels that are not square; what is beyond is a fault of the file
 
 
@@ -63,8 +65,18 @@ def opencv_name(path: Path) -> Iterator[str]:
         yield name
 
 
-def open_address(url: str) -> Capture:
-    """A stream, or a file on a server."""
+def open_stream(url: str) -> Capture:
+    """An address whose frames come at their own pace."""
+    capture = open_address(url)
+    if capture.get(cv2.CAP_PROP_FOURCC) == MOTION_JPEG:
+        # Their bytes, which `decode` decodes: frames that nobody wants are not decoded at all, and each keeps its own
+        # size, where OpenCV would stretch all to the first one's.
+        capture.set(cv2.CAP_PROP_FORMAT, RAW)
+    return capture
+
+
+def open_address(url: str) -> cv2.VideoCapture:
+    """A file on a server, or a stream."""
     limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
     scheme, _, rest = url.partition("://")
     url = f"{scheme.lower()}://{rest}"  # ffmpeg knows protocols in small letters alone
@@ -75,6 +87,8 @@ def decode(capture: Capture) -> NDArray[np.uint8] | None:
     """The frame that was grabbed, BGR [h, w, 3] with square pixels; None where it cannot be decoded."""
     try:
         fine, image = capture.retrieve()
+        if fine and capture.get(cv2.CAP_PROP_FORMAT) == RAW:
+            image = cv2.imdecode(image, cv2.IMREAD_COLOR)
     except cv2.error:
         return None
     if not fine or image is None or image.dtype != np.uint8:

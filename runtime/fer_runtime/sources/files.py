@@ -63,7 +63,6 @@ class Video:
         self.live = realtime
         self.notes: list[str] = []
         self._shown = redact_url(str(path))
-        self._clock_jumps = Path(self._shown).suffix.lower() in JUMPING
         capture = partial(open_address, path) if isinstance(path, str) else partial(open_file, path)
         self._capture = capture()
         if not self._capture.isOpened():
@@ -75,39 +74,49 @@ class Video:
         self.fps = nominal_fps(declared) or _measured_fps(capture())
         self._count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # by the declared rate; below 0 when unknown
         self._seconds = self._count / declared if declared > 0 else 0.0
+        self._clock = MediaClock(self.fps, jumps=Path(self._shown).suffix.lower() in JUMPING)
+        self._index = 0  # of the next frame
+        self._broken = 0  # frames that could not be decoded
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
         """The frames in order for which `should_decode`. Raises FerError when there is none."""
-        clock = MediaClock(self.fps, self._clock_jumps)
-        index = left_out = 0
-        at = shown = 0.0  # media time of the last frame, and of the last one that was given
+        given, shown = 0, 0.0  # frames, and media time of the last one
         started = time.monotonic()
         try:
-            while (broken := self._grab()) is not None:
-                index += broken
-                left_out += broken
-                at = clock.time(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+            for index, at in self._timed():
                 early = at - (time.monotonic() - started)
-                late = self.live and early < -clock.step and at - shown < MIN_SHOWN_S
+                late = self.live and early < -self._clock.step and at - shown < MIN_SHOWN_S
                 if late or not should_decode(at):
-                    index += 1
                     continue
                 image = self._decode()
                 if image is None:
-                    break
+                    self._broken += 1
+                    continue
                 if self.live:
                     time.sleep(max(0.0, early))
                 yield Frame(image, index, at, media_time=at)
-                shown = at
-                index += 1
+                given, shown = given + 1, at
         finally:
             self._capture.release()
-        if index == 0:
+        self._conclude(given)
+
+    def _timed(self) -> Iterator[tuple[int, float]]:
+        """Index and media time of each frame, which can be decoded then."""
+        while (broken := self._grab()) is not None:
+            self._broken += broken
+            self._index += broken
+            yield self._index, self._clock.time(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+            self._index += 1
+
+    def _conclude(self, given: int) -> None:
+        """Note what was left out. Raises FerError where that is everything."""
+        if given == 0 and (self._index == 0 or self._broken):
             raise FerError(f"{self._shown} holds no frame that can be decoded: is it complete?")
-        if left_out:
-            self.notes.append(f"{left_out} frames cannot be decoded and were left out")
-        if index < COMPLETE * self._count and at + clock.step < COMPLETE * self._seconds and not self._clock_jumps:
-            self.notes.append(f"{self._shown} ends after {at:.1f} of {self._seconds:.1f} seconds: is it complete?")
+        if self._broken:
+            self.notes.append(f"{self._broken} frames cannot be decoded and were left out")
+        seconds = self._clock.last + self._clock.step
+        if self._index < COMPLETE * self._count and seconds < COMPLETE * self._seconds and not self._clock.jumps:
+            self.notes.append(f"{self._shown} ends after {seconds:.1f} of {self._seconds:.1f} seconds: is it complete?")
 
     def _grab(self) -> int | None:
         """Take the next frame: how many before it are broken; None at the end."""

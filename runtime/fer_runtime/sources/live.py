@@ -17,7 +17,7 @@ from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
 from fer_runtime.sources.addresses import has_end, has_length, is_address, refusal
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
-from fer_runtime.sources.captures import Capture, decode, differs, open_address, open_camera
+from fer_runtime.sources.captures import Capture, decode, differs, open_camera, open_stream
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
@@ -56,7 +56,7 @@ class Live:
         """
         self._name, self._shown, self._profile = name, redact_url(name), profile or Profile()
         self._open = open_capture or (
-            partial(open_address, name) if is_address(name) else partial(open_camera, name, size, fps)
+            partial(open_stream, name) if is_address(name) else partial(open_camera, name, size, fps)
         )
         self.notes: list[str] = []
         self._capture = self._open()
