@@ -16,25 +16,25 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def written_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it takes that name, on any exception `path` stays as it was.
+    """A temporary path in the same folder; on success it is renamed to `path`, on any exception `path` stays as it was.
 
     mode: permissions of the file, less the umask. Raises FerError when the folder does not exist or cannot be written.
     """
     path = path.resolve()  # a link stays one, and its target is written
-    handle, name = _beside(path)
+    handle, name = _temp_file(path)
     os.close(handle)
-    beside = Path(name)
+    temp_path = Path(name)
     try:
-        yield beside
+        yield temp_path
         # mkstemp makes files private; ours get the permissions any new file would have.
         umask = os.umask(0)
         os.umask(umask)
-        beside.chmod(mode & ~umask)
-        os.replace(beside, path)
+        temp_path.chmod(mode & ~umask)
+        os.replace(temp_path, path)
     except OSError as error:
         raise FerError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     finally:
-        beside.unlink(missing_ok=True)
+        temp_path.unlink(missing_ok=True)
 
 
 def reserve(path: Path) -> Path:
@@ -58,12 +58,12 @@ def reserve(path: Path) -> Path:
 
 def check_place(path: Path) -> None:
     """Raise FerError now, instead of after the work, where `written_whole(path)` cannot begin."""
-    handle, name = _beside(path.resolve())
+    handle, name = _temp_file(path.resolve())
     os.close(handle)
     Path(name).unlink(missing_ok=True)
 
 
-def _beside(path: Path) -> tuple[int, str]:
+def _temp_file(path: Path) -> tuple[int, str]:
     """An open, empty file in `path`'s folder: handle and name. Raises FerError."""
     if path.exists() and not path.is_file():
         raise FerError(f"{path} is a folder or a device: expected the name of a file to write")
@@ -86,8 +86,8 @@ def refuse_same(outputs: Sequence[str | Path | None], inputs: Sequence[str | Pat
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text to `path`, whole or not at all. Raises FerError."""
-    with written_whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with written_whole(path) as temp_path:
+        temp_path.write_text(text, encoding="utf-8")
 
 
 def make_folder(path: Path) -> None:

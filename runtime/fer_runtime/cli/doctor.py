@@ -36,15 +36,15 @@ def cli(model: Path | None, json_file: Path | None) -> int:
     from fer_runtime.files import refuse_same, written_whole
 
     refuse_same([json_file], [model])
-    with written_whole(json_file) if json_file else nullcontext() as beside:
+    with written_whole(json_file) if json_file else nullcontext() as temp_path:
         results = []
         for name in PROBES:
             results.append(_check(name, model))
             _print(results[-1])
         failed = [result.name for result in results if result.status == "fail"]
-        if beside:
+        if temp_path:
             plain = {"schema": SCHEMA, "ok": not failed, "checks": [vars(result) for result in results]}
-            beside.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+            temp_path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     click.echo(f"fer-run will not work: see {', '.join(failed)}" if failed else "fer-run works here")
     return 3 if failed else 0
 
@@ -56,7 +56,7 @@ def _check(name: str, model: Path | None) -> CheckResult:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False)  # noqa: S603 - our own
     except subprocess.TimeoutExpired:
         return CheckResult(
-            name, "fail", f"no answer in {PROBE_TIMEOUT_S} seconds", "is the machine very busy? Please report it"
+            name, "fail", f"no result after {PROBE_TIMEOUT_S} seconds", "is the machine very busy? Please report it"
         )
     if done.returncode < 0:
         number = -done.returncode

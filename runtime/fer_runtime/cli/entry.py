@@ -57,14 +57,14 @@ def set_log_level(level: int) -> None:
 
 
 class _Handler(logging.Handler):
-    """Log records as lines of the command on standard error."""
+    """Prints log records as lines of the command on standard error."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
 
     def emit(self, record: logging.LogRecord) -> None:
-        _say(self._name, self.format(record))
+        _print_line(self._name, self.format(record))
 
 
 def _log_to_stderr(name: str) -> None:
@@ -95,7 +95,7 @@ class _Stop:
 
 
 def _exit_code(command: click.Command, name: str, extra: str | None) -> int:
-    """Run the command; what ends it is said in one sentence."""
+    """Run the command; errors end in one sentence."""
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except SystemExit as end:
@@ -106,26 +106,26 @@ def _exit_code(command: click.Command, name: str, extra: str | None) -> int:
         click.echo(redact_text(shown.getvalue()), nl=False, err=True)
         return error.exit_code
     except FerError as error:
-        _say(name, str(error))
+        _print_line(name, str(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say(name, "stopped")
+        _print_line(name, "stopped")
         return 130
     except OSError as error:
-        _say(name, f"{error.filename or 'output'}: {error.strerror or error}")
+        _print_line(name, f"{error.filename or 'output'}: {error.strerror or error}")
         return 1
     except ImportError as error:
-        _say(name, _missing(name, error, extra))
+        _print_line(name, _missing(name, error, extra))
         return 1
     except Exception as error:  # a fault of ours: one sentence even so, never a traceback that nobody asked for
         if os.environ.get("FER_EDGE_DEBUG"):
             raise
-        _say(name, f"unexpected {type(error).__name__}: {error}; FER_EDGE_DEBUG=1 shows where, please report it")
+        _print_line(name, f"unexpected {type(error).__name__}: {error}; FER_EDGE_DEBUG=1 shows where, please report it")
         return 1
     return code if isinstance(code, int) else 0
 
 
-def _say(name: str, message: str) -> None:
+def _print_line(name: str, message: str) -> None:
     click.echo(f"{name}: {redact_text(message)}", err=True)
 
 

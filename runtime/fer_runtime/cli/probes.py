@@ -20,7 +20,7 @@ from fer_runtime.system import cpu
 DEFAULT_MODEL_SHA256 = "ec4af38d35b9a249bdfbc7ee3ab8c691dcc50f74fb89d443ce9fc9511f59b161"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 OPTIONAL = {"starlette": "web", "paho-mqtt": "mqtt", "picamera2": "ribbon cameras"}
-INT8_ADVICE = "int8 gains little on this processor: fp32 files run nearly as fast; fer-bench tells"
+INT8_ADVICE = "int8 gains little on this processor: fp32 files run nearly as fast; fer-bench compares them"
 WARM_UP_CALLS, MEASURE_S = 3, 1.0
 DETECTIONS_PER_S = 2  # of whole frames, in fer-run
 
@@ -147,13 +147,13 @@ def cameras(_: Path | None) -> CheckResult:
     from fer_runtime.sources import v4l2
 
     found, refused = v4l2.cameras()
-    told = "; ".join(f"{camera.path} {camera.name}: {', '.join(camera.modes[:4]) or 'no modes'}" for camera in found)
+    listed = "; ".join(f"{camera.path} {camera.name}: {', '.join(camera.modes[:4]) or 'no modes'}" for camera in found)
     if refused and not found:
         advice = "add the user to the group video: sudo usermod -aG video $USER, then log in again"
         return CheckResult("cameras", "fail", f"{', '.join(refused)} cannot be opened", advice)
     if not found:
         return CheckResult("cameras", "note", "none", "plug one in, or give a video or an address with --source")
-    return CheckResult("cameras", "ok", told)
+    return CheckResult("cameras", "ok", listed)
 
 
 def display(_: Path | None) -> CheckResult:
@@ -214,7 +214,7 @@ def speed(model: Path | None) -> CheckResult:
     one, four = free / (follow + classify), free / (4 * (follow + classify))
     found = (
         f"about {one:.0f} fps with one face, {four:.0f} with four, if the camera gives as many "
-        f"(whole frame {whole:.1f} ms, a known face {follow:.1f} ms, its expression {classify:.2f} ms)"
+        f"(whole frame {whole:.1f} ms, a tracked face {follow:.1f} ms, its expression {classify:.2f} ms)"
     )
     if one < 5:
         return CheckResult("speed", "note", found, "try a smaller camera mode, --threads 2, or fer-nano in int8")

@@ -103,7 +103,7 @@ def remove() -> None:
 
 @cli.command(epilog="Example: fer-service status")
 def status() -> None:
-    """What systemd says of the service; exit code 3 when it does not run."""
+    """Show systemd's status of the service; exit code 3 when it does not run."""
     done = subprocess.run([_systemctl_path(), "status", "--no-pager", "--lines=10", NAME], check=False)  # noqa: S603 - our own
     if done.returncode:
         raise GateError("the service does not run: see above, and fer-doctor")
@@ -165,7 +165,7 @@ def _is_path(source: str) -> bool:
 
 
 def _program_path() -> Path:
-    """The fer-run beside this command. Raises FerError where the service could not start it."""
+    """The fer-run in the folder of this command. Raises FerError where the service could not start it."""
     program = Path(sys.argv[0]).absolute().parent / "fer-run"
     if str(program).startswith(HOMES):
         raise FerError(
@@ -233,15 +233,15 @@ def _set_environment(file: Path, variables: dict[str, str]) -> None:
             raise FerError(f"{name} cannot hold a line's end or another control character")
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')  # between quotes systemd replaces nothing else
         kept.append(f'{name}="{escaped}"')
-    with written_whole(file, mode=0o600) as beside:
-        beside.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    with written_whole(file, mode=0o600) as temp_path:
+        temp_path.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
 
 def _systemctl(*words: str) -> None:
     done = subprocess.run([_systemctl_path(), *words], capture_output=True, text=True, check=False)  # noqa: S603 - our own
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
-        raise FerError(f"systemctl {words[0]}: {said}; use sudo, on a system that was booted with systemd")
+        message = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+        raise FerError(f"systemctl {words[0]}: {message}; use sudo, on a system that was booted with systemd")
 
 
 def _systemctl_path() -> str:

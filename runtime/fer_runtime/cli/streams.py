@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-GONE = (errno.EPIPE, errno.EIO)  # the reader of a pipe, or the terminal: nothing is left to say
+GONE = (errno.EPIPE, errno.EIO)  # the reader of a pipe, or the terminal: nobody is left to read
 MIN_COLUMNS, MAX_COLUMNS = 20, 500  # of COLUMNS in the environment
 
 

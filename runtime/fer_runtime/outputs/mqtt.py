@@ -75,7 +75,7 @@ class Mqtt:
             return True
 
     def close(self) -> None:
-        """Say goodbye, if the broker is there."""
+        """Publish "offline" and disconnect, if the broker is there."""
         if not self._client.is_connected():
             return  # the thread may be in the middle of an attempt; it ends with the process
         self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(DISCONNECT_TIMEOUT_S)

@@ -19,7 +19,7 @@ from fer_runtime.types import Result
 CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v"}
 PICTURES = (".png", ".jpg", ".jpeg")
 MIN_SIDE = 64  # pixels; encoders refuse less
-# OpenCV's writer says nothing of a full disk, so room is kept for what it still holds back: a buffer, and the index.
+# OpenCV's writer does not report a full disk, so space is reserved for its buffer and for the index.
 RESERVED_BYTES = 16 * 2**20
 INDEX_BYTES_PER_FRAME = 32  # .mkv needs 21, .avi 16, .mp4 5
 MAX_GAP_S = 60.0  # without a frame, after which a camera was away: that is left out of a recording, not filled
@@ -62,8 +62,8 @@ class Snapshot:
             raise FerError(f"cannot encode the picture {self._path}")
         path = reserve(self._path)
         try:
-            with written_whole(path) as beside:
-                beside.write_bytes(data.tobytes())
+            with written_whole(path) as temp_path:
+                temp_path.write_bytes(data.tobytes())
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -107,7 +107,7 @@ class Recorder:
         self._writer = None
         self._bytes()
         held = max(0, round(open_file(self._path).get(cv2.CAP_PROP_FRAME_COUNT)))
-        if held < 0.99 * self._written:  # the index tells 0 or nonsense where the writer was cut off
+        if held < 0.99 * self._written:  # the count is 0 or nonsense where the writer was cut off
             raise self._broken("the system took no more of it, and its index is missing; is there a limit on its size?")
 
     def _frames_until(self, result: Result) -> int:

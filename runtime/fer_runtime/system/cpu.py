@@ -1,4 +1,4 @@
-"""The processor as Linux describes it; nothing heavy is imported, so that fer-doctor can look where libraries fail."""
+"""The processor as Linux describes it; nothing heavy is imported, so that fer-doctor works where libraries crash."""
 
 from pathlib import Path
 

@@ -57,8 +57,8 @@ def describe() -> Host:
 def peak_bytes() -> int:
     """Largest resident memory of this process so far."""
     status = Path("/proc/self/status")
-    if status.exists():  # on Linux, getrusage would tell the parent's peak where that was larger
+    if status.exists():  # on Linux, getrusage reports the parent's peak where that was larger
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS tells bytes, others kilobytes
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, kilobytes elsewhere

@@ -1,4 +1,4 @@
-"""How the board is: temperature, and whether its firmware holds it back."""
+"""Temperature of the board, and whether its firmware throttles it."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ THROTTLED = {0: "under-voltage", 1: "capped frequency", 2: "throttled", 3: "at i
 
 
 def temperature(system: Path = SYSTEM, kind: str = "") -> float | None:
-    """Of the hottest sensor whose type contains `kind`, degrees Celsius; None where the system tells none.
+    """Of the hottest sensor whose type contains `kind`, degrees Celsius; None where there is none.
 
     system: Linux's folder of devices.
     """
@@ -23,7 +23,7 @@ def temperature(system: Path = SYSTEM, kind: str = "") -> float | None:
 
 
 def throttling(system: Path = SYSTEM) -> tuple[list[str], list[str]] | None:
-    """What holds a Raspberry Pi back: (now, since it was started); None where no such firmware tells."""
+    """Why a Raspberry Pi is throttled: (now, since boot); None where the firmware does not report it."""
     for file in (system / "devices" / "platform").glob("soc*/*firmware/get_throttled"):
         try:
             bits = int(file.read_text(), 16)

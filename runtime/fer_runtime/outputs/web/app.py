@@ -41,16 +41,16 @@ def application(feed: Feed, health: Health, labels: tuple[str, ...]) -> Starlett
         "/video": video, "/events": events, "/health": state, "/metrics": metrics,
     }  # fmt: skip
     files = [Route(path, _file(*named)) for path, named in FILES.items()]
-    return Starlette(routes=[*files, *(Route(path, answer) for path, answer in routes.items())])
+    return Starlette(routes=[*files, *(Route(path, endpoint) for path, endpoint in routes.items())])
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], object]:
     content = (resources.files("fer_runtime.outputs.web") / name).read_bytes()
 
-    async def answer(_: Request) -> Response:
+    async def endpoint(_: Request) -> Response:
         return Response(content, media_type=media_type)
 
-    return answer
+    return endpoint
 
 
 async def _parts(feed: Feed) -> AsyncIterator[bytes]:

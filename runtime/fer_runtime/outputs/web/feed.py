@@ -83,7 +83,7 @@ class Feed:
             self._timeline.append(_point(result))
 
     def watch(self, channel: Newest) -> AsyncIterator[bytes]:
-        """The values of `pictures` or `events`, the first one at once where there has been a frame."""
+        """The values of `pictures` or `events`, starting with the newest frame, if there has been one."""
         self._fresh.set()
         return channel.values()
 

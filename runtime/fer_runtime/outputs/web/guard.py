@@ -47,12 +47,12 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._refusal(scope, Headers(scope=scope)) or self._signed_in(scope, Headers(scope=scope))
-        await (answer or self._app)(scope, receive, secured)
+        refusal = self._refusal(scope, Headers(scope=scope)) or self._signed_in(scope, Headers(scope=scope))
+        await (refusal or self._app)(scope, receive, secured)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("Only GET is answered.\n", 405, {"allow": "GET, HEAD"})
+            return PlainTextResponse("Only GET is allowed.\n", 405, {"allow": "GET, HEAD"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             return PlainTextResponse("Expected a request without a body.\n", 413, {"connection": "close"})
         if _size(scope) > MAX_HEAD_BYTES:

@@ -117,7 +117,7 @@ function showHealth(health) {
   at("cpu").textContent = percent(health.cpu_cores);
   at("heat").hidden = health.temperature_c === null;
   if (health.temperature_c !== null) at("temperature").textContent = `${health.temperature_c.toFixed(0)} °C`;
-  const held = health.throttled?.length ? `live, held back: ${health.throttled.join(", ")}` : "live";
+  const held = health.throttled?.length ? `live, throttled: ${health.throttled.join(", ")}` : "live";
   show(held, "live");
 }
 
