@@ -84,11 +84,14 @@ def test_a_report_that_cannot_be_written_stops_the_export(command: Run, trained:
     assert list(tmp_path.iterdir()) == []
 
 
-def ranges(low: float, high: float) -> Callable[[dict[str, Any]], None]:
+Harm = Callable[[dict[str, Any]], object]  # what spoils a checkpoint or a state, as torch.load gives it
+
+
+def ranges(low: float, high: float) -> Harm:
     return lambda plain: plain["ranges"].update(relu=(low, high))
 
 
-def stage(**facts: object) -> Callable[[dict[str, Any]], None]:
+def stage(**facts: object) -> Harm:
     return lambda plain: plain["manifest"]["architecture"]["stages"][0].update(facts)
 
 
@@ -111,9 +114,7 @@ def stage(**facts: object) -> Callable[[dict[str, Any]], None]:
         (lambda plain: plain.pop("manifest"), "is damaged"),
     ],
 )
-def test_tampered_checkpoints(
-    command: Run, trained: Path, tmp_path: Path, harm: Callable[[dict[str, Any]], None], message: str
-) -> None:
+def test_tampered_checkpoints(command: Run, trained: Path, tmp_path: Path, harm: Harm, message: str) -> None:
     plain = torch.load(trained / "model.pt", weights_only=True)
     harm(plain)
     torch.save(plain, tmp_path / "model.pt")
@@ -244,7 +245,7 @@ def test_one_image_a_class_is_too_few(command: Run, tmp_path: Path) -> None:
     ],
 )
 def test_damaged_states_are_not_resumed(
-    command: Run, trained: Path, faces_zip: Path, tmp_path: Path, harm: Callable[[dict[str, Any]], object]
+    command: Run, trained: Path, faces_zip: Path, tmp_path: Path, harm: Harm
 ) -> None:
     state = torch.load(trained / "last.pt", weights_only=True)
     harm(state)

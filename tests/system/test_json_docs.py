@@ -33,7 +33,7 @@ def keys(value: Any, levels: int = 0) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def reports(command: Run, trained: Path, exported: dict[str, Path], faces_zip: Path, clip: Path,
-            tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:  # fmt: skip
+            tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:  # fmt: skip
     folder = tmp_path_factory.mktemp("reports")
     checkpoint = trained / "model.pt"
     lines: dict[str, list[object]] = {
@@ -69,7 +69,7 @@ def reports(command: Run, trained: Path, exported: dict[str, Path], faces_zip: P
 @pytest.mark.parametrize(
     "name", ["fer-run", "fer-verify", "fer-doctor", "fer-export", "fer-train audit", "fer-train evaluate", "fer-bench"]
 )
-def test_every_key_is_in_its_section(name: str, reports: dict[str, Any]) -> None:
+def test_every_key_is_in_its_section(name: str, reports: dict[str, dict[str, object]]) -> None:
     sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
     text = sections[name]
     linked = sections["Scores"] if "(#scores)" in text else ""

@@ -64,12 +64,11 @@ def test_a_short_soak_of_the_real_command() -> None:
     """Too short for a verdict on memory, which is still warming up; descriptors and threads stay as they are."""
     with Progress(console=Console(stderr=True), disable=True) as progress:
         report = soak.soak(2000, progress)
-    for name in ("file", "live"):
-        section = report[name]
-        assert section["frames"] == 1000
-        assert 400 < section["with_faces"] < 1000  # in sight part of the time, and found half a second late
-        verdict = section["verdict"]
-        assert verdict["descriptors"][1] <= 8
-        assert verdict["threads"][1] <= 8
-        assert set(verdict["leaks"]) <= {"memory"}
-        assert verdict["memory"][1] - verdict["memory"][0] < 4 * MIB
+    for result in (report.file, report.live):
+        assert result.frames == 1000
+        assert 400 < result.with_faces < 1000  # in sight part of the time, and found half a second late
+        growth = result.growth
+        assert growth.descriptors[1] <= 8
+        assert growth.threads[1] <= 8
+        assert set(growth.leaks) <= {"memory"}
+        assert growth.memory[1] - growth.memory[0] < 4 * MIB

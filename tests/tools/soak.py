@@ -15,7 +15,6 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
 
 import click
 import cv2
@@ -35,42 +34,72 @@ from helpers.servers import mjpeg
 SIZE = (160, 120)
 PERIOD = 125  # pictures: the clip's 100 with faces, then 25 without
 RATE = 25  # pictures a second of the live scene, which hundreds of frames a second show: faces move at a human pace
-EVERY = 0.1  # seconds between samples
+SAMPLE_S = 0.1  # seconds between samples
 WARM_UP = 0.2  # share of a run's frames
-MOST = 300  # samples that the slope is taken of
+MAX_SAMPLES = 300  # samples that the slope is taken of
 LEAK = 1.0  # bytes a frame: malloc's least piece is 32, so this is one such piece lost in 32 frames
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A moment of a run. frames: answered so far; memory: resident bytes; descriptors: open ones."""
+    """A moment of a run."""
 
     frames: int
+    """With a result so far."""
     memory: int
+    """Resident bytes."""
     descriptors: int
+    """Open ones."""
     threads: int
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the samples after the warm-up say. slope, interval (95 %): bytes a frame; the rest: smallest and largest."""
+class Growth:
+    """What the samples after the warm-up say; of counts the smallest and the largest."""
 
     slope: float
+    """Of memory, bytes per frame."""
     interval: tuple[float, float]
+    """95 %, of the slope."""
     memory: tuple[int, int]
+    """Bytes."""
     descriptors: tuple[int, int]
     threads: tuple[int, int]
     leaks: tuple[str, ...]
+    """What grows: "memory", "descriptors" or "threads"."""
 
 
-def judge(samples: list[Sample], seed: int = 0) -> Verdict:
+@dataclass(frozen=True)
+class SourceResult:
+    """What a run on one source came to."""
+
+    frames: int
+    with_faces: int
+    """Frames with a face or more."""
+    seconds: float
+    samples: list[Sample]
+    growth: Growth
+
+
+@dataclass(frozen=True)
+class SoakReport:
+    """The JSON of a soak."""
+
+    environment: host.Host
+    size: tuple[int, int]
+    """Of the frames, width and height."""
+    file: SourceResult
+    live: SourceResult
+
+
+def judge(samples: list[Sample], seed: int = 0) -> Growth:
     """Whether memory, descriptors or threads grow. Raises FerError when there are too few samples to tell."""
     warm = [sample for sample in samples if sample.frames >= WARM_UP * samples[-1].frames]
     if len(warm) < 8:
         raise FerError(
             f"{len(warm)} samples after the warm-up cannot tell a slope: expected 8, so ask for more --frames"
         )
-    thinned = [warm[i] for i in np.unique(np.linspace(0, len(warm) - 1, MOST).round().astype(int))]
+    thinned = [warm[i] for i in np.unique(np.linspace(0, len(warm) - 1, MAX_SAMPLES).round().astype(int))]
     frames = np.array([sample.frames for sample in thinned], np.float64)
     memory = np.array([sample.memory for sample in thinned], np.float64)
     interval = _interval(frames, memory, np.random.RandomState(seed))
@@ -84,7 +113,7 @@ def judge(samples: list[Sample], seed: int = 0) -> Verdict:
         name: (min(getattr(sample, name) for sample in warm), max(getattr(sample, name) for sample in warm))
         for name in ("memory", "descriptors", "threads")
     }
-    return Verdict(theil_sen(frames, memory), interval, **extent, leaks=tuple(leaks))
+    return Growth(theil_sen(frames, memory), interval, **extent, leaks=tuple(leaks))
 
 
 def theil_sen(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -129,8 +158,8 @@ def sample(pid: int, frames: int) -> Sample:
     return Sample(frames, int(status["VmRSS"].split()[0]) * 1024, descriptors, int(status["Threads"]))
 
 
-def watch(source: str, frames: int, progress: Progress) -> dict[str, Any]:
-    """Run fer-run on so many frames of a source: its samples' verdict and what it did. Raises FerError if it fails."""
+def watch(source: str, frames: int, progress: Progress) -> SourceResult:
+    """Run fer-run on so many frames of a source. Raises FerError if it fails."""
     task = progress.add_task(source.rsplit("/", 1)[-1] or source, total=frames)
     began = time.monotonic()
     process = start("fer-run", "--source", source, "--headless", "--jsonl", "-", "--max-frames", frames)
@@ -138,7 +167,7 @@ def watch(source: str, frames: int, progress: Progress) -> dict[str, Any]:
     samples = []
     try:
         while process.poll() is None:
-            time.sleep(EVERY)
+            time.sleep(SAMPLE_S)
             if 0 < counter.frames < frames:  # neither starting nor ending
                 with contextlib.suppress(KeyError, FileNotFoundError):  # it ended in this moment
                     samples.append(sample(process.pid, counter.frames))
@@ -149,13 +178,9 @@ def watch(source: str, frames: int, progress: Progress) -> dict[str, Any]:
     assert process.stderr is not None
     if process.returncode:
         raise FerError(f"fer-run failed: {process.stderr.read().strip().splitlines()[-1]}")
-    return {
-        "frames": counter.frames,
-        "with_faces": counter.with_faces,
-        "seconds": round(time.monotonic() - began, 1),
-        "samples": [list(asdict(each).values()) for each in samples],
-        "verdict": asdict(judge(samples)),
-    }
+    return SourceResult(
+        counter.frames, counter.with_faces, round(time.monotonic() - began, 1), samples, judge(samples)
+    )  # fmt: skip
 
 
 def pictures() -> list[NDArray[np.uint8]]:
@@ -174,43 +199,41 @@ def write_video(path: Path, frames: int) -> None:
     writer.release()
 
 
-def soak(frames: int, progress: Progress) -> dict[str, Any]:
-    """The whole measurement: conditions, and a section a source, told as soon as it is there."""
-    report: dict[str, Any] = {"conditions": asdict(host.describe()) | {"size": SIZE}}
+def soak(frames: int, progress: Progress) -> SoakReport:
+    """The whole measurement; each source's result is printed as soon as it is there."""
+    environment = host.describe()
     half = frames // 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_video(folder / "soak.mp4", half)
-        report["file"] = watch(str(folder / "soak.mp4"), half, progress)
-        tell("file", report["file"])
+        from_file = watch(str(folder / "soak.mp4"), half, progress)
+        show("file", from_file)
         (folder / "soak.mp4").unlink()
         names = [folder / f"{index:03d}.jpg" for index in range(PERIOD)]
         for path, picture in zip(names, pictures(), strict=True):
             cv2.imwrite(str(path), picture)
         with mjpeg(names, 0.001, RATE) as server:
-            report["live"] = watch(server.address, half, progress)
-        tell("live", report["live"])
-    return report
+            from_stream = watch(server.address, half, progress)
+        show("live", from_stream)
+    return SoakReport(environment, SIZE, from_file, from_stream)
 
 
-def tell(name: str, section: dict[str, Any]) -> None:
-    """A section in a line."""
-    verdict = section["verdict"]
-    low, high = verdict["interval"]
+def show(name: str, result: SourceResult) -> None:
+    """A source's result in a line."""
+    growth = result.growth
+    low, high = growth.interval
+    least, most = (memory / 2**20 for memory in growth.memory)
     click.echo(
-        f"{name}: {section['frames']} frames ({section['with_faces']} with faces) in {section['seconds']} s; "
-        f"memory {verdict['slope']:+.3f} bytes a frame ({low:+.3f} to {high:+.3f}), "
-        f"{verdict['memory'][0] / 2**20:.1f} to {verdict['memory'][1] / 2**20:.1f} MiB; descriptors "
-        f"{verdict['descriptors'][0]} to {verdict['descriptors'][1]}; "
-        f"threads {verdict['threads'][0]} to {verdict['threads'][1]}"
+        f"{name}: {result.frames} frames ({result.with_faces} with faces) in {result.seconds} s; "
+        f"memory {growth.slope:+.3f} bytes per frame ({low:+.3f} to {high:+.3f}), {least:.1f} to {most:.1f} MiB; "
+        f"descriptors {growth.descriptors[0]} to {growth.descriptors[1]}; "
+        f"threads {growth.threads[0]} to {growth.threads[1]}"
     )
 
 
 @click.command(epilog="Example: PYTHONPATH=tests python -m tools.soak --frames 200000 --json soak.json")
 @click.option("--frames", type=click.IntRange(min=100), default=200_000, show_default=True)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write samples and verdicts."
-)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write samples and figures.")
 def cli(frames: int, json_file: Path | None) -> None:
     """Watch memory, descriptors and threads of fer-run over many frames; exit code 3 when one grows."""
     if json_file:
@@ -219,8 +242,8 @@ def cli(frames: int, json_file: Path | None) -> None:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         report = soak(frames, progress)
     if json_file:
-        write_text(json_file, json.dumps(report) + "\n")
-    leaks = [f"{leak} ({name})" for name in ("file", "live") for leak in report[name]["verdict"]["leaks"]]
+        write_text(json_file, json.dumps(asdict(report)) + "\n")
+    leaks = [f"{leak} ({name})" for name in ("file", "live") for leak in getattr(report, name).growth.leaks]
     if leaks:
         raise GateError(f"these grow: {', '.join(leaks)}")
 

@@ -1,7 +1,8 @@
 """fer-train evaluate."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,8 +10,6 @@ from fer_runtime.cli import options
 from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
-    from fer_runtime.data.dataset import Dataset
-    from fer_runtime.model.manifest import Manifest
     from fer_train.evaluation.evaluate import Section
 
 SCHEMA = 2  # of the JSON report
@@ -56,14 +55,13 @@ def evaluate(
     Intervals in brackets are 95 % bootstrap intervals (10,000 resamples). ECE is the expected calibration error: the
     mean difference between confidence and accuracy, before and after the temperature stored in the model.
     """
-    from dataclasses import replace
-
     from fer_runtime.data import label_order, scoring_set
     from fer_runtime.data.photos import load as load_photos
     from fer_runtime.files import refuse_same
     from fer_train.data import ferplus
     from fer_train.evaluation import html_report, plots
     from fer_train.evaluation.evaluate import Model, evaluate
+    from fer_train.evaluation.facts import describe
 
     refuse_same([json_file, html_file], [model, data, votes_file])
     loaded = Model(model)
@@ -80,9 +78,9 @@ def evaluate(
         found = replace(found, labelled=[replace(each, missed=missed.get(each.name)) for each in found.labelled])
     # Before a word is said: who reads only the first lines of it (`| head`) keeps the files.
     if json_file or html_file:
-        facts = _facts(model, loaded.manifest, data, faces, votes_file)
+        facts = describe(model, loaded.manifest, data, faces, votes_file)
         if json_file:
-            plots.write_json(json_file, {"schema": SCHEMA} | facts | found.plain())
+            plots.write_json(json_file, {"schema": SCHEMA} | asdict(facts) | found.plain())
         if html_file:
             html_report.write(html_file, facts, found)
     for section in found.labelled:
@@ -112,34 +110,3 @@ def _say(section: "Section", temperature: float) -> None:
     click.echo(f"  with the mean of each face and its mirror image instead: accuracy {section.flip_accuracy:.2%}")
     if section.left_out:
         click.echo("  left out: " + ", ".join(f"{count} {reason}" for reason, count in section.left_out.items()))
-
-
-def _facts(model: Path, manifest: "Manifest", data: Path, faces: "Dataset", votes: Path | None) -> dict[str, Any]:
-    """What was measured on what and with what, for the reports: names of files without their folders."""
-    import platform
-
-    import cv2
-    import numpy as np
-    import onnxruntime
-    import torch
-
-    from fer_runtime.files import sha256
-
-    return {
-        "model": {
-            "file": model.name,
-            "sha256": sha256(model),
-            "precision": manifest.precision,
-            "temperature": manifest.temperature,
-            "labels": list(manifest.labels),
-        },
-        "data": {"file": data.resolve().name, "fingerprint": faces.fingerprint, "notes": list(faces.notes)},
-        "votes": {"file": votes.name, "sha256": sha256(votes)} if votes else None,
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "torch": str(torch.__version__),
-        },
-    }

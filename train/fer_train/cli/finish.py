@@ -52,4 +52,4 @@ def finish(run: Path, data: Path, votes: Path | None, balance: str | None, half:
     scores, notes = finish_run(found, faces, out, told, half=half)
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{out / 'model.pt'}: best epoch {found.best['epoch']}, validation {scores.line()}")
+    click.echo(f"{out / 'model.pt'}: best epoch {found.best.epoch}, validation {scores.line()}")

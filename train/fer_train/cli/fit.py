@@ -107,7 +107,7 @@ def fit(
         click.echo("measuring framing, activation ranges and temperature", err=True)
         scores, notes = finish(trained, faces, out, sources.votes, ranges)
         _say(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
-        click.echo(f"{out / 'model.pt'}: best epoch {trained.best['epoch']}, validation {scores.line()}")
+        click.echo(f"{out / 'model.pt'}: best epoch {trained.best.epoch}, validation {scores.line()}")
 
 
 def _job(

@@ -3,7 +3,6 @@
 import base64
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from fer_runtime.files import write_text
 from fer_runtime.model.manifest import INTENDED_USE
 from fer_train.evaluation.evaluate import Evaluation, Section
+from fer_train.evaluation.facts import EvaluationFacts, ModelFacts
 
 PICTURES = 6  # of each class and kind
 
@@ -48,18 +48,17 @@ dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
 
-def write(path: Path, facts: dict[str, Any], found: Evaluation) -> None:
-    """Write the page, whole or not at all. facts: as in the JSON report. Raises FerError."""
-    model, data, votes = facts["model"], facts["data"], facts["votes"]
-    title = f"{_text(model['file'])} on {_text(data['file'])}"
+def write(path: Path, facts: EvaluationFacts, found: Evaluation) -> None:
+    """Write the page, whole or not at all. Raises FerError."""
+    title = f"{_text(facts.model.file)} on {_text(facts.data.file)}"
     body = [f"<h1>{title}</h1><p class=soft>{_text(INTENDED_USE)}</p>"]
-    body += [_part(section, model, index == 0) for index, section in enumerate(found.labelled)]
-    if found.voted:
+    body += [_part(section, facts.model, index == 0) for index, section in enumerate(found.labelled)]
+    if found.voted and facts.votes:
         body.append(
-            f"<h2>Other labels: the votes in {_text(votes['file'])}</h2><p>Here a face counts as what most people "
+            f"<h2>Other labels: the votes in {_text(facts.votes.file)}</h2><p>Here a face counts as what most people "
             "voted for. These figures answer another question; they are not to be compared with those above.</p>"
         )
-        body += [_part(section, model, index == 0) for index, section in enumerate(found.voted)]
+        body += [_part(section, facts.model, index == 0) for index, section in enumerate(found.voted)]
     body.append(_facts(facts))
     write_text(
         path,
@@ -70,7 +69,7 @@ def write(path: Path, facts: dict[str, Any], found: Evaluation) -> None:
     )
 
 
-def _part(section: Section, model: dict[str, Any], first: bool) -> str:
+def _part(section: Section, model: ModelFacts, first: bool) -> str:
     """One section; all but the first of its kind are folded."""
     scores, ranges = section.scores, section.ranges
     low, high = ranges["accuracy"]
@@ -86,8 +85,8 @@ def _part(section: Section, model: dict[str, Any], first: bool) -> str:
         f"<p class=soft>{'Left out: ' + left_out + '. ' if left_out else ''}"
         f"The mean of each face's answer and its mirror image's, which the model alone does not give: accuracy "
         f"{section.flip_accuracy:.2%}.</p>"
-        f"<div class=pair><div>{_classes(section)}{_confusion(section, model['labels'])}</div>"
-        f"<div>{_reliability(section, model['temperature'])}</div></div>{_pictures(section, model['labels'])}"
+        f"<div class=pair><div>{_classes(section)}{_confusion(section, model.labels)}</div>"
+        f"<div>{_reliability(section, model.temperature)}</div></div>{_pictures(section, model.labels)}"
     )
     headline = f"{_text(section.name)}: {scores.accuracy:.2%} of {scores.n:,} faces"
     if first:
@@ -176,14 +175,14 @@ def _figure(section: Section, index: int, answer: str, label: str) -> str:
     return f'<figure><img src="data:image/png;base64,{png}" alt="{name}" title="{name}"><figcaption>{about}</figure>'
 
 
-def _facts(facts: dict[str, Any]) -> str:
-    model, data, votes = facts["model"], facts["data"], facts["votes"]
+def _facts(facts: EvaluationFacts) -> str:
+    model, data, votes = facts.model, facts.data, facts.votes
     rows = [
-        ("model", f"{model['file']}, {model['precision']}, SHA-256 {model['sha256']}"),
-        ("data", f"{data['file']}, fingerprint {data['fingerprint']}"),
-        *(("note", note) for note in data["notes"]),
-        *([("votes", f"{votes['file']}, SHA-256 {votes['sha256']}")] if votes else []),
-        ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        ("model", f"{model.file}, {model.precision}, SHA-256 {model.sha256}"),
+        ("data", f"{data.file}, fingerprint {data.fingerprint}"),
+        *(("note", note) for note in data.notes),
+        *([("votes", f"{votes.file}, SHA-256 {votes.sha256}")] if votes else []),
+        ("versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
     ]
     listed = "".join(f"<dt>{term}<dd>{_text(text)}" for term, text in rows)
     return (

@@ -1,8 +1,8 @@
 """What a run leaves for the reader: metrics.json, curves, confusion matrix, augmented faces."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -12,7 +12,7 @@ from fer_runtime.data.metrics import Scores
 from fer_runtime.files import write_text, written_whole
 
 
-def write_json(path: Path, plain: dict[str, Any]) -> None:
+def write_json(path: Path, plain: Mapping[str, object]) -> None:
     """Write `plain` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(plain, indent=2) + "\n")
 

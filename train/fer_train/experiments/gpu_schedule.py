@@ -127,10 +127,8 @@ def _run(
 
 
 def _halved(found: Outcome) -> Outcome:
-    weights = {
-        name: value.to(torch.float16) if value.ndim > 1 else value for name, value in found.best["weights"].items()
-    }
-    return replace(found, best=found.best | {"weights": weights})
+    weights = {name: value.to(torch.float16) if value.ndim > 1 else value for name, value in found.best.weights.items()}
+    return replace(found, best=replace(found.best, weights=weights))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ def finish(
     scores = score(logits.argmax(1)[known].numpy(), against.labels[known].numpy(), data.classes)
     framing = calibration.framing(train)
     notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
-    facts: dict[str, Any] = asdict(network.architecture)
+    facts = asdict(network.architecture)
     manifest = Manifest(
         labels=data.classes,
         size=network.architecture.size,
@@ -87,13 +87,13 @@ def finish(
     some = torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64])
     seen = augment(some, drawn(len(some), 0), job.recipe.augmentation, manifest.size)
     plots.write_faces(out / "augmented.png", seen)
-    plots.write_curves(out / "curves.png", run.history, run.best["epoch"])
+    plots.write_curves(out / "curves.png", run.history, run.best.epoch)
     title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"
     plots.write_confusion(out / "confusion.png", scores, data.classes, title)
     return scores, notes
 
 
-def _balance(network: FerNet, train: Faces, job: Job, votes: "Votes | None") -> dict[str, Any]:
+def _balance(network: FerNet, train: Faces, job: Job, votes: "Votes | None") -> dict[str, object]:
     """Move the head's bias by `calibration.balance`, as views of training faces tell it; the mix, and what was added.
 
     Not as the plain faces tell it: those it knows by heart. Their copies among evaluation faces are not in `train`.
@@ -116,12 +116,12 @@ def _balance(network: FerNet, train: Faces, job: Job, votes: "Votes | None") -> 
     return {"mix": job.recipe.balance} | dict(zip(("shares", "added"), rounded, strict=True))
 
 
-def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, Any]:
+def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, object]:
     """What the run came to, as plain data. used: training faces left after copies of evaluation faces were dropped."""
     train, valid = data.split("train"), data.split("valid")
     return {
-        "best_epoch": run.best["epoch"],
-        "qat": run.best.get("qat"),
+        "best_epoch": run.best.epoch,
+        "qat": asdict(run.best.qat) if run.best.qat else None,
         "train_faces": used,
         "train_copies_dropped": len(train) - used,
         "valid_copies_in_train": len(valid) - len(drop_copies(valid, [train])),

@@ -3,11 +3,12 @@
 import copy
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
@@ -28,23 +29,51 @@ class Job:
     teachers: tuple[str, ...] = ()
     init: str = ""
 
-    def facts(self) -> dict[str, Any]:
-        """Plain data, as it is stored and compared."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as in the file
+    def facts(self) -> dict[str, object]:
+        """Plain data, as it is stored."""
+        plain: dict[str, object] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as in the file
         return plain
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """Accuracies of the int8 network on the validation split, and whether tuning for int8 was kept."""
+
+    int8_before: float
+    int8_after: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """The best epoch so far."""
+
+    accuracy: float = -1.0
+    """On the validation split."""
+    epoch: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    """Averaged."""
+    qat: Tuned | None = None
+    """What tuning for int8 came to, where it was asked for."""
+
+    def plain(self) -> dict[str, object]:
+        """As it is stored."""
+        tuned = {"qat": asdict(self.qat)} if self.qat else {}
+        return {"accuracy": self.accuracy, "epoch": self.epoch, "weights": self.weights} | tuned
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a run has come to. history: a row an epoch; best: accuracy, epoch and averaged weights of the best one."""
+    """What a run has come to."""
 
     job: Job
     history: list[dict[str, float]]
-    best: dict[str, Any]
+    """One row per epoch."""
+    best: BestEpoch
 
     def network(self) -> FerNet:
         """The averaged network of the best epoch, in eval mode, on the CPU."""
-        classes, weights = len(self.job.classes), dict(self.best["weights"])
+        classes, weights = len(self.job.classes), dict(self.best.weights)
         weights |= {name: weights[name][:classes] for name in ("head.weight", "head.bias")}
         network = build(self.job.model, classes)
         network.load_state_dict(weights)
@@ -53,7 +82,7 @@ class Outcome:
     def save(self, path: Path) -> None:
         """Write it to `path`, whole or not at all: what `outcome` reads, without what resuming needs."""
         with written_whole(path) as beside, beside.open("wb") as file:
-            torch.save({"job": self.job.facts(), "history": self.history, "best": self.best}, file)
+            torch.save({"job": self.job.facts(), "history": self.history, "best": self.best.plain()}, file)
 
 
 def outcome(path: Path) -> Outcome:
@@ -63,7 +92,7 @@ def outcome(path: Path) -> Outcome:
         found = Outcome(
             _job(state["job"]),
             [dict(row) for row in state["history"]],
-            dict(state["best"]),
+            _best(state["best"]),
         )
         found.network()
     except Exception as error:  # torch.load and load_state_dict raise almost anything
@@ -72,21 +101,16 @@ def outcome(path: Path) -> Outcome:
 
 
 class Run:
-    """Everything that changes while training, and its checkpoint.
-
-    history: a row an epoch; best: the epoch with the highest validation accuracy and its averaged weights.
-    """
+    """Everything that changes while training, and its checkpoint. Attribute history: one row per epoch."""
 
     def __init__(self, job: Job, network: FerNet, steps_an_epoch: int) -> None:
         recipe = job.recipe
         self.job = job
         self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in self.network.parameters() if p.ndim > 1]},
-            {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        decayed, others = ([p for p in self.network.parameters() if (p.ndim > 1) == many] for many in (True, False))
         rate = recipe.rate * (recipe.init_rate if job.init else 1)
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.SGD(
             groups, lr=rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
         )
@@ -98,7 +122,7 @@ class Run:
             cycle_momentum=False,
         )
         self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"accuracy": -1.0, "epoch": 0, "weights": {}}
+        self.best = BestEpoch()
 
     @torch.no_grad()
     def step(self) -> None:
@@ -119,7 +143,7 @@ class Run:
         self.history.append(row)
         if self._merit(row) > best:
             weights = {name: value.cpu().clone() for name, value in self.average.state_dict().items()}
-            self.best = {"accuracy": row["valid_accuracy"], "epoch": row["epoch"], "weights": weights}
+            self.best = BestEpoch(row["valid_accuracy"], int(row["epoch"]), weights)
 
     def _merit(self, row: dict[str, float]) -> float:
         """What an epoch is chosen for: the validation accuracy, or with votes their likelihood, which varies less."""
@@ -127,7 +151,7 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write the whole state to `path`, whole or not at all."""
-        state = {"job": self.job.facts(), "history": self.history, "best": self.best} | {
+        state = {"job": self.job.facts(), "history": self.history, "best": self.best.plain()} | {
             name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "schedule")
         }
         with written_whole(path) as beside, beside.open("wb") as file:
@@ -137,7 +161,7 @@ class Run:
         """The state in `path`, for `restore`. Raises FerError when it is damaged or belongs to another job."""
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            _check_same(path, _job(state["job"]).facts(), self.job.facts())
+            _check_same(path, _job(state["job"]), self.job)
         except FerError:
             raise
         except Exception as error:  # torch.load raises almost anything for a damaged file
@@ -150,7 +174,7 @@ class Run:
             for name in ("network", "average", "optimizer", "schedule"):
                 getattr(self, name).load_state_dict(state[name])
             self.history = [dict(row) for row in state["history"]]
-            self.best = {key: state["best"][key] for key in self.best}
+            self.best = _best(state["best"])
         except Exception as error:  # load_state_dict raises almost anything
             raise _damaged(path) from error
 
@@ -170,16 +194,22 @@ def _job(facts: dict[str, Any]) -> Job:
     return Job(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
 
 
+def _best(facts: dict[str, Any]) -> BestEpoch:
+    """What `BestEpoch.plain` described."""
+    qat = Tuned(**facts["qat"]) if facts.get("qat") else None
+    return BestEpoch(facts["accuracy"], facts["epoch"], dict(facts["weights"]), qat)
+
+
 def _damaged(path: Path) -> FerError:
     return FerError(f"{path} is not a whole checkpoint of fer-train fit: remove it to start anew")
 
 
-def _check_same(path: Path, stored: dict[str, Any], ours: dict[str, Any]) -> None:
+def _check_same(path: Path, stored: Job, ours: Job) -> None:
     """Raise FerError, naming the first fact in which the stored job differs from ours."""
-    stored, ours = ({**job, **job["recipe"], "recipe": None} for job in (stored, ours))
-    for key, now in ours.items():
-        if stored.get(key) != now:
+    then, now = ({**vars(job), **vars(job.recipe), "recipe": None} for job in (stored, ours))
+    for key, value in now.items():
+        if then[key] != value:
             raise FerError(
-                f"{path} belongs to another run: its {key} is {stored.get(key)}, now {now}; "
+                f"{path} belongs to another run: its {key} is {then[key]}, now {value}; "
                 "give the same options and data, or another --out"
             )

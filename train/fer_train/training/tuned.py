@@ -13,7 +13,7 @@ from fer_train.ranges import activation_ranges
 from fer_train.training.progress_callback import Watcher
 from fer_train.training.qat import Tuning, rounding, tune
 from fer_train.training.soft_targets import Answers, Held
-from fer_train.training.state import Outcome
+from fer_train.training.state import Outcome, Tuned
 
 SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far between four sets of calibration faces
 
@@ -33,9 +33,9 @@ def tuned(
     before, after = (against.accuracy(_int8_logits(each, ranges, valid)) for each in (network, candidate))
     kept = after > before + SPREAD
     watcher.say(f"tuning for int8: {before:.2%} before, {after:.2%} after: {'kept' if kept else 'not kept'}")
-    qat = {"int8_before": round(before, 5), "int8_after": round(after, 5), "kept": kept}
-    weights = {"weights": candidate.state_dict()} if kept else {}
-    return replace(run, best=run.best | {"qat": qat} | weights), ranges if kept else None
+    weights = candidate.state_dict() if kept else run.best.weights
+    best = replace(run.best, qat=Tuned(round(before, 5), round(after, 5), kept), weights=weights)
+    return replace(run, best=best), ranges if kept else None
 
 
 def _int8_logits(network: FerNet, ranges: Ranges, faces: Faces) -> Tensor:
