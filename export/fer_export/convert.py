@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from fer_export import candidate, gates
 from fer_export.candidate import Candidate, Evidence
@@ -21,6 +22,9 @@ from fer_runtime.data.metrics import Scores, score
 from fer_runtime.errors import FerError, GateError
 from fer_runtime.model import cost
 from fer_runtime.model.manifest import Manifest
+from fer_runtime.model.session import MAX_MODEL_BYTES
+
+BYTES = {"fp32": 4, "auto": 4, "fp16": 2, "int8": 1}  # of a weight in the file
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def convert(
     """
     if options.precision == "auto" and faces is None:
         raise FerError("--precision auto compares accuracies: give the labelled faces with --data DATA")
+    _check_size(source.network, options.precision)
     on_progress("exporting")
     core = export.core(source)
     manifest = _with_facts(source, core)
@@ -114,14 +119,26 @@ def convert(
     return Exported(chosen, candidates, timings, expected, scores, (*notes, *why))
 
 
+def _check_size(network: nn.Module, precision: str) -> None:
+    """Raise FerError, before anything is proved, for a file larger than the runtime opens."""
+    numbers = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+    size = numbers * BYTES[precision]
+    if size > MAX_MODEL_BYTES:
+        raise FerError(
+            f"the network has {numbers:,} weights: in {precision} a file of {size >> 20} MiB, and fer-run opens up to "
+            f"{MAX_MODEL_BYTES >> 20} MiB; choose a smaller network, or --precision int8 if it has up to "
+            f"{MAX_MODEL_BYTES // BYTES['int8']:,}"
+        )
+
+
 def _of_rounding(candidates: dict[str, Candidate]) -> list[str]:
     """What to tell of generated images on which PyTorch's own rounding is beyond the bound."""
     excused = max(each.comparison.excused for each in candidates.values())
     if not excused:
         return []
     return [
-        f"on {excused} generated images the network amplifies rounding (normalization of a flat image): PyTorch in "
-        "float32 is as far from float64 as the file is; compare on faces with --data DATA"
+        f"on {excused} generated images the network amplifies rounding (normalization of a flat image): in float64 the "
+        "file answers as PyTorch does; compare on faces with --data DATA"
     ]
 
 

@@ -131,4 +131,4 @@ def test_bytes_that_are_no_message(data: bytes) -> None:
 
 def test_a_file_of_nothing_but_fields_is_given_up_on() -> None:
     with pytest.raises(ValueError, match="more than"):
-        onnx_format.read(b"\x08\x01" * (onnx_format.MOST_FIELDS + 1))
+        onnx_format.read(b"\x08\x01" * (onnx_format.MAX_FIELDS + 1))

@@ -94,7 +94,7 @@ def facts(**changed: object) -> Callable[[Facts], object]:
     [
         (lambda model: setattr(model, "ir_version", 10), None, ["IR version"]),
         (lambda model: setattr(model.opset_import[0], "version", 19), None, ["operator set"]),
-        (add_domain, None, ["operator set", "self-contained"]),
+        (add_domain, None, ["operator set"]),
         (add_function, None, ["self-contained"]),
         (other_weight, None, ["golden logits"]),
         (no_number, None, ["golden logits"]),

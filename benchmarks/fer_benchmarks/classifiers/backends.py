@@ -42,6 +42,8 @@ class Plain:
 
     def tensor(self, faces: NDArray[np.uint8]) -> Tensor:
         """faces: uint8 [n, channels, size, size] -> what the file takes."""
+        if faces.shape[1] < len(self.mean):  # a grey face in all channels
+            faces = faces.repeat(len(self.mean), axis=1)
         ordered = faces.transpose(0, 2, 3, 1) if self.channels_last else faces
         if self.uint8:
             return np.ascontiguousarray(ordered)

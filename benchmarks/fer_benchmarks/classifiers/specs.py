@@ -148,9 +148,9 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
     last = inputs[0].shape[3] in (1, 3) and inputs[0].shape[1] not in (1, 3)
     channels, height = (inputs[0].shape[3], inputs[0].shape[1]) if last else inputs[0].shape[1:3]
     size = _agreed(file, "--size", height if isinstance(height, int) else None, options.size, 48)
-    count = _agreed(
-        file, "--colour", channels if isinstance(channels, int) else None, CHANNELS.get(options.colour or ""), 1
-    )
+    fixed = channels if isinstance(channels, int) else None
+    tripled = fixed == 3 and options.colour == "grey"  # a grey face in all three channels
+    count = 3 if tripled else _agreed(file, "--colour", fixed, CHANNELS.get(options.colour or ""), 1)
     colours = {number: colour for colour, number in CHANNELS.items()}
     if count not in colours:
         raise FerError(f"{file} takes {count} channels: expected 1 (grey) or 3 (rgb)")
@@ -158,7 +158,9 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
     if uint8 and (options.mean or options.std):
         raise FerError(f"{file} takes uint8 pixels as they are: leave out --mean and --std")
     taken = normalization(options, count)
-    plain = Plain(options.labels, size, colours[count], taken.mean, taken.std, last, uint8)
+    mean = taken.mean * count if tripled and len(taken.mean) == 1 else taken.mean
+    colour = "grey" if tripled else colours[count]
+    plain = Plain(options.labels, size, colour, mean, taken.std, last, uint8)
     answer = backends.of_plain(file, 1, plain)(np.zeros((1, size, size), np.uint8))
     if answer.shape != (1, len(options.labels)):
         raise FerError(
@@ -170,7 +172,9 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
     if counted:
         facts = replace(facts, macs=counted.macs, parameters=counted.parameters)
     command = _command(Task("onnxruntime", str(file), plain))
-    return ModelSpec(name, "onnxruntime", options.labels, size, colours[count], facts, command, True), plain
+    assumed = f"{name}: rgb is assumed, as it takes three channels; --colour grey feeds grey faces to all three"
+    notes = (assumed,) if count == 3 and options.colour is None else ()
+    return ModelSpec(name, "onnxruntime", options.labels, size, colour, facts, command, True, notes), plain
 
 
 def _agreed(file: Path, option: str, fixed: int | None, said: int | None, default: int) -> int:

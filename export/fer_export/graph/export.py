@@ -26,7 +26,7 @@ def core(source: Source) -> onnx.ModelProto:
     """
     manifest, network = source.manifest, source.network
     exported = source.program or (folded(network) if isinstance(network, FerNet) else network)
-    example = torch.zeros(2, manifest.channels, manifest.size, manifest.size)
+    example = torch.zeros(2, manifest.network_channels, manifest.size, manifest.size)
     try:
         with quiet():
             program = torch.onnx.export(
@@ -41,10 +41,7 @@ def core(source: Source) -> onnx.ModelProto:
                 external_data=False,
             )
     except Exception as error:  # the exporter raises almost anything
-        raise FerError(
-            f"torch's exporter cannot take the network ({_root(error)}): its forward must be traceable by "
-            "torch.export, for any batch"
-        ) from error
+        raise FerError(f"torch's exporter cannot take the network ({_root(error)}): {_advice(error)}") from error
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     if other := sorted(
@@ -62,6 +59,23 @@ def _root(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+
+
+def _advice(error: BaseException) -> str:
+    """What to change in the network, by what the exporter says of it."""
+    told = ""
+    cause: BaseException | None = error
+    while cause is not None:
+        told += f"{type(cause).__name__} {cause} "
+        cause = cause.__cause__
+    if any(sign in told for sign in ("ata-dependent", "DataDependent", "ynamic control flow", "LocalScalarDense")):
+        return (
+            "its forward decides by the values of a face (an if, a loop or .item() on a tensor), and a graph is the "
+            "same for all faces; write the choice with torch.where"
+        )
+    if "onstraint" in told and "batch" in told:
+        return "its forward fixes the batch; write x.flatten(1) in place of sizes that include the batch"
+    return "its forward must be traceable by torch.export, for any batch"
 
 
 def with_pixels(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:

@@ -3,21 +3,21 @@
 import contextlib
 import warnings
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fer_export.loading import adopt, pickle_models, pt2_scan
+from fer_export.loading import adopt, contents, pickle_models, pt2_scan
+from fer_export.loading.errors import reason
 from fer_export.loading.options import LoadOptions
 from fer_export.source import Source
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
 from fer_train import checkpoint
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which notebooks keep the weights
 PICKLE = b"\x80"
 OTHERS = {
     b"\x89HDF": "a Keras or HDF5 file",
@@ -28,13 +28,14 @@ OTHERS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """name: "ours", "weights", "program" or "pickle"; content: what torch.load gave; code: what loading it would run,
-    such as `__main__.Net`.
-    """
+    """What a file is."""
 
     name: str
+    """"ours", "weights", "program" or "pickle"."""
     content: Any = None
+    """What torch.load gave, with contents.Unread in place of what it would have had to run."""
     code: tuple[str, ...] = ()
+    """What loading it would run, such as `__main__.Net`."""
 
 
 def load(path: Path, options: LoadOptions) -> Source:
@@ -48,19 +49,33 @@ def load(path: Path, options: LoadOptions) -> Source:
             raise FerError(f"{path} is a checkpoint of ours and carries its own facts: leave out {', '.join(named)}")
         ours = checkpoint.load(path)
         return Source(ours.network, ours.manifest, ours.ranges, ours.digest)
-    if kind.code and not options.unsafe_pickle:
-        refusal = pickle_models.refusal if kind.name == "pickle" else _program_refusal
-        raise FerError(refusal(path, kind.code, options))
-    content = _program(path) if kind.name == "program" else kind.content
-    if kind.name == "pickle":
-        content = _inside(pickle_models.load(path, kind.code, options))
+    content, notes = _content(path, kind, options)
     if options.arch and isinstance(content, nn.Module | torch.export.ExportedProgram):
         raise FerError(f"{path} carries its network: leave out --arch, which is for bare weights")
     if isinstance(content, torch.export.ExportedProgram):
         return adopt.from_program(path, content, options)
     if isinstance(content, nn.Module):
-        return adopt.from_network(path, content, options)
-    return adopt.from_weights(path, _weights(path, content), options)
+        return adopt.from_network(path, content, options, notes)
+    if kind.code and not options.unsafe_pickle:
+        notes = (*notes, f"{', '.join(kind.code[:3])} in the file stayed unread")
+    source = adopt.from_weights(path, content, options, kind.code)
+    return replace(source, notes=(*notes, *source.notes))
+
+
+def _content(path: Path, kind: Kind, options: LoadOptions) -> tuple[Any, tuple[str, ...]]:
+    """The weights, network or program, and what is to be told. Raises FerError."""
+    if kind.name == "program":
+        if kind.code and not options.unsafe_pickle:
+            raise FerError(_program_refusal(path, kind.code, options))
+        return _program(path), ()
+    if kind.name == "weights":
+        return contents.network_or_weights(path, kind.content)
+    if options.unsafe_pickle:
+        return contents.network_or_weights(path, pickle_models.load(path, kind.code, options))
+    try:
+        return contents.network_or_weights(path, kind.content)
+    except FerError as error:  # no weights among what could be read
+        raise FerError(pickle_models.refusal(path, kind.code, options)) from error
 
 
 def _kind(path: Path, options: LoadOptions) -> Kind:
@@ -85,7 +100,10 @@ def _kind(path: Path, options: LoadOptions) -> Kind:
     with path.open("rb") as file:
         start = file.read(16)
     if code or start[:1] == PICKLE:  # torch wrote no archives before 1.6, and pickle.dump writes none
-        return Kind("pickle", code=tuple(code) or ("unknown content",))
+        content = None
+        with contextlib.suppress(Exception):  # what the stand-ins do not do
+            content = contents.read(path, tuple(code))
+        return Kind("pickle", content, tuple(code) or ("unknown content",))
     raise FerError(_unknown(path, start, options))
 
 
@@ -111,29 +129,6 @@ def _members(path: Path) -> list[str]:
         return []
 
 
-def _inside(content: Any) -> Any:
-    """The weights or the network, out of what notebooks wrap them in."""
-    for _ in range(3):
-        kept = [content[key] for key in WRAPPERS if isinstance(content, dict) and key in content]
-        inner = [value for value in kept if isinstance(value, dict | nn.Module)]
-        if not inner:
-            break
-        content = inner[0]
-    return content
-
-
-def _weights(path: Path, content: Any) -> dict[str, Tensor]:
-    """The state_dict. Raises FerError where there is none."""
-    content = _inside(content)
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        found = f"a dict of {sorted(map(str, content))[:4]}" if isinstance(content, dict) else type(content).__name__
-        raise FerError(
-            f"{path} is not a checkpoint of ours and holds no weights: expected what torch.save(model.state_dict(), "
-            f"...) writes, found {found}"
-        )
-    return {str(key): value for key, value in content.items()}
-
-
 def _program_refusal(path: Path, code: tuple[str, ...], options: LoadOptions) -> str:
     return (
         f"{path} holds {', '.join(code[:3])}: loading it would run code from the file; if you trust whoever made it: "
@@ -146,4 +141,4 @@ def _program(path: Path) -> torch.export.ExportedProgram:
         with quiet(), path.open("rb") as file:
             return torch.export.load(file)
     except Exception as error:  # torch.export.load raises almost anything
-        raise FerError(f"{path} cannot be loaded by torch {torch.__version__} ({adopt.reason(error)})") from error
+        raise FerError(f"{path} cannot be loaded by torch {torch.__version__} ({reason(error)})") from error

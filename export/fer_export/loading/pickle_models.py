@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from fer_export.loading.adopt import reason
+from fer_export.loading.errors import reason
 from fer_export.loading.options import LoadOptions
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError

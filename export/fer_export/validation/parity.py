@@ -11,6 +11,7 @@ from torch import nn
 from fer_export import gates
 from fer_export.graph import run
 from fer_export.graph.run import DEPLOYED, SETTINGS, Setting
+from fer_export.validation import exact
 from fer_export.validation.layer_diff import first_difference
 from fer_runtime.errors import GateError
 from fer_runtime.model.inference import batched, softmax
@@ -21,6 +22,7 @@ from fer_runtime.model.session import open_session
 GENERATED_SEED = 7
 GENERATED = 64  # images where no dataset is
 ALONE = 64  # faces that are also run one by one
+MAX_AMPLIFIED = 100  # times PyTorch's own rounding: on other images a file differs by 1 to 3 times as much
 MAX_EXCUSED = 0.5  # share of the generated images: beyond that they prove nothing
 
 
@@ -113,14 +115,13 @@ def prove(
     """The worst comparison over all SETTINGS, on `pixels` (uint8 [n, c, h, w]) and on edge inputs.
 
     expected: PyTorch's logits [n, classes] for `pixels`; real: whether these are faces, and not generated. On what is
-    generated a difference is no breach where PyTorch in float32 is as far from PyTorch in float64.
+    generated a difference is no breach where it is rounding that the network amplifies.
     Raises ParityError for another name, shape or value than PyTorch's, and for another top-1 where its margin is more
     than twice the bound.
     """
     _check_outputs(file, pixels, expected)
     edges = edge_faces(manifest.size, pixels.shape[1])
     expected_edges = reference(network, manifest, edges)
-    rounding = _Rounding(network, manifest)
     runs: list[Comparison] = []
     for setting in SETTINGS:
         few = slice(None) if setting.batch > 1 else slice(ALONE)
@@ -129,8 +130,11 @@ def prove(
         found = run.logits(file, inputs, setting)
         breached = _breached(found, wanted, gates.MAX_DIFFERENCE[manifest.precision])
         generated = len(edges) if real else len(inputs)
-        excused = _excused(breached[:generated], found[:generated], wanted[:generated], inputs[:generated], rounding)
-        breached[:generated] &= ~excused
+        few_breached = breached[:generated]  # a view: real faces are never excused
+        excused = _excused(
+            file, network, manifest, inputs[:generated], wanted[:generated], found[:generated], few_breached
+        )
+        few_breached &= ~excused
         if breached.any():
             raise _breach(file, network, manifest, inputs, wanted, found, setting, breached)
         runs.append(compared(found[len(edges) :], expected[few], setting, int(excused.sum())))
@@ -188,34 +192,32 @@ def _breached(found: NDArray[np.float32], expected: NDArray[np.float32], bound: 
     return breached
 
 
-class _Rounding:
-    """How far PyTorch in float32 is from PyTorch in float64: what a difference between two right runtimes may be."""
-
-    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
-        self._network, self._manifest = network, manifest
-
-    def __call__(self, pixels: NDArray[np.uint8], expected: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [n]: of the worst logit of each image, over max(1, |logit|); zeros where float64 does not run."""
-        try:
-            exact = reference(copy.deepcopy(self._network).double(), self._manifest, pixels, torch.float64)
-        except Exception:  # noqa: BLE001 - whatever a foreign network raises; then nothing is excused
-            return np.zeros(len(pixels), np.float32)
-        difference = gates.relative_difference(exact, expected).max(1)
-        return np.where(np.isfinite(difference), difference, np.float32(0))
-
-
 def _excused(
-    breached: NDArray[np.bool_],
-    found: NDArray[np.float32],
-    expected: NDArray[np.float32],
+    file: bytes,
+    network: nn.Module,
+    manifest: Manifest,
     pixels: NDArray[np.uint8],
-    rounding: _Rounding,
+    expected: NDArray[np.float32],
+    found: NDArray[np.float32],
+    breached: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """bool [n]: breaches no larger than PyTorch's own rounding on the same generated image."""
+    """bool [n]: breaches on generated images that are rounding alone, which the network amplifies.
+
+    The graph in float64 must answer as PyTorch in float64, and the difference must be of the size of PyTorch's own
+    between float32 and float64: onnxruntime's kernels round up to 30 times as much (InstanceNorm on a white image).
+    """
     excused = np.zeros(len(breached), bool)
-    if breached.any():
-        own = rounding(pixels[breached], expected[breached])
-        excused[breached] = gates.relative_difference(found[breached], expected[breached]).max(1) <= own
+    if not breached.any():
+        return excused
+    images, wanted = pixels[breached], expected[breached]
+    try:
+        true = reference(copy.deepcopy(network).double(), manifest, images, torch.float64)
+        graph = exact.logits(file, images)
+    except Exception:  # noqa: BLE001 - whatever a network or the evaluator raises; then nothing is excused
+        return excused
+    same = gates.relative_difference(graph, true).max(1) <= gates.MAX_DIFFERENCE[manifest.precision]
+    own = gates.relative_difference(wanted, true).max(1)
+    excused[breached] = same & (gates.relative_difference(found[breached], wanted).max(1) <= MAX_AMPLIFIED * own)
     return excused
 
 

@@ -73,6 +73,12 @@ class Manifest:
         """Of the input."""
         return CHANNELS[self.colour]
 
+    @property
+    def network_channels(self) -> int:
+        """That the graph feeds to the network: three for a grey face with a mean and std of each channel."""
+        lengths = [len(value) for value in (self.mean, self.std) if isinstance(value, tuple)]
+        return max(self.channels, *lengths, 1)
+
     def to_json(self) -> str:
         """The manifest as JSON; equal manifests give equal text."""
         return json.dumps({"schema": SCHEMA} | asdict(self), sort_keys=True, allow_nan=False)
@@ -153,9 +159,9 @@ def _wrong(manifest: Manifest) -> str | None:
 
 
 def _each(manifest: Manifest, values: object, low: float, high: float) -> bool:
-    """Whether this is one number within bounds, or one for each channel."""
+    """Whether this is one number within bounds, or one for each channel; a grey face may be fed as three."""
     listed = values if isinstance(values, tuple) else (values,)
-    fits = len(listed) == 1 or (manifest.colour in CHANNELS and len(listed) == manifest.channels)
+    fits = len(listed) == 1 or (manifest.colour in CHANNELS and len(listed) == max(CHANNELS.values()))
     return fits and all(_number(value) and low <= value <= high for value in listed)
 
 

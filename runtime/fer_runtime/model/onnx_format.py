@@ -7,7 +7,8 @@ never returns from others (a loop of 2^60 turns). What it takes for that has no 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MOST_FIELDS = 500_000  # our networks have some thousands; a file of nothing but fields would take minutes
+OUTSIDE = "weights outside the file"
+MAX_FIELDS = 500_000  # our networks have some thousands; a file of nothing but fields would take minutes
 DEFAULT_DOMAINS = ("", "ai.onnx")  # both name the standard operators
 
 # Protobuf knows a field by its number: (message, field) of onnx.proto.
@@ -21,10 +22,7 @@ INNER = {
     ("attribute", 10): "tensor",
 }
 IR_VERSION, OPSET_VERSION = ("model", 1), ("opset", 2)
-DOMAINS = {
-    ("opset", 1): (*DEFAULT_DOMAINS, "ai.onnx.ml"),  # tf2onnx names it in every file, and uses nothing of it
-    ("node", 7): DEFAULT_DOMAINS,
-}
+DOMAINS = {("node", 7): DEFAULT_DOMAINS}  # operator sets that a file names and uses nothing of do no harm
 FOREIGN = {
     ("model", 20): "training steps",
     ("model", 25): "functions",
@@ -33,8 +31,8 @@ FOREIGN = {
     ("attribute", 11): "control flow",
     ("attribute", 22): "sparse weights",
     ("attribute", 23): "sparse weights",
-    ("tensor", 13): "weights outside the file",  # where they are
-    ("tensor", 14): "weights outside the file",  # 1 where they are outside, 0 where not
+    ("tensor", 13): OUTSIDE,  # where they are
+    ("tensor", 14): OUTSIDE,  # 1 where they are outside, 0 where not
 }
 
 Place = tuple[str, int]
@@ -75,8 +73,8 @@ def _walk(data: bytes) -> Iterator[tuple[Place, Value]]:
         message, content = waiting.pop()
         for number, value in fields(content):
             seen += 1
-            if seen > MOST_FIELDS:
-                raise ValueError(f"more than {MOST_FIELDS:,} parts")
+            if seen > MAX_FIELDS:
+                raise ValueError(f"more than {MAX_FIELDS:,} parts")
             inner = INNER.get((message, number))
             if inner and isinstance(value, memoryview):
                 waiting.append((inner, value))

@@ -13,11 +13,12 @@ from fer_runtime.errors import FerError
 from fer_runtime.model import onnx_format
 from fer_runtime.model.inference import batched
 from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIES, Manifest, parse
+from fer_runtime.model.onnx_format import OUTSIDE
 
 DEFAULT_MODEL = "fer-small"
 NOWHERE = "/nonexistent/"
 MAKER = "that fer-export wrote"
-LARGEST_MODEL = 256 * 2**20  # bytes
+MAX_MODEL_BYTES = 256 * 2**20  # fer-export writes no larger ones
 
 ort.set_default_logger_severity(4)  # its errors come back as exceptions; a session's own severity does not cover all
 
@@ -111,8 +112,8 @@ def read_model(path: Path, maker: str = MAKER) -> bytes:
     try:
         if not path.is_file():
             raise FerError(f"{path} is not a file: expected an ONNX model {maker}")
-        if path.stat().st_size > LARGEST_MODEL:
-            raise FerError(f"{path} is larger than {LARGEST_MODEL >> 20} MiB: expected a small ONNX model")
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise FerError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB: expected a small ONNX model")
         return path.read_bytes()
     except OSError as error:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
@@ -136,6 +137,11 @@ def read_checked(path: Path, maker: str = MAKER) -> bytes:
         foreign = onnx_format.read(data).foreign
     except ValueError as error:
         raise FerError(f"{path} is not an ONNX model ({error}): expected a whole file {maker}") from error
+    if OUTSIDE in foreign:
+        raise FerError(
+            f"{path} holds {OUTSIDE}, expected one network on its own: in Python, onnx.save(onnx.load({str(path)!r}), "
+            "'one.onnx'), or torch.onnx.export(..., external_data=False)"
+        )
     if foreign:
         raise FerError(f"{path} holds {foreign[0]}, expected one network on its own {maker}")
     return data
