@@ -201,7 +201,7 @@ def test_the_page_is_whole_and_asks_no_network(
     headline = done.stdout.split()[2]
     own, other = page.text.split("Other labels: the votes in votes.csv")
     assert headline in own
-    assert "surest mistakes" in own
+    assert "most confident mistakes" in own
     assert "FER+ majority" not in own
     assert "FER+ majority" in other
 

@@ -1,7 +1,9 @@
 """The data that a model is scored on reaches it as it takes it: in its colour and size, in its order of labels."""
 
+import base64
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 
 from conftest import Run
+from fer_runtime.data.decode import decode_bgr
 
 NET = """
 import torch
@@ -100,3 +103,20 @@ def test_labels_in_the_wrong_order_are_noticed_on_data(command: Run, tmp_path: P
     assert ", ".join(found["better_label_order"]) == CSV_ORDER
     done = command("fer-bench", "m.onnx", "--data", "fer2013.csv", "--duration", 0.1, cwd=tmp_path)
     assert f"m.onnx: the labels fit these faces {told}" in done.stderr
+
+
+def test_the_page_shows_an_rgb_model_its_faces_in_colour(command: Run, tmp_path: Path) -> None:
+    write_red_or_blue(tmp_path / "data")
+    (tmp_path / "net.py").write_text(NET)
+    weight = torch.tensor([[5.0, 0, 0], [0, 0, 5]])[:, :, None, None]
+    torch.save({"0.weight": weight, "0.bias": torch.zeros(2)}, tmp_path / "weights.pt")
+    words = ["weights.pt", "--arch", "net:make", "--colour", "rgb", "--labels", "blushing,pale", "--out", "m.onnx"]
+    assert command("fer-export", *words, cwd=tmp_path).returncode == 0
+    done = command("fer-train", "evaluate", "m.onnx", "data", "--html", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    faces = re.findall(r'base64,([^"]+)" alt="valid/(\w+)/', (tmp_path / "page.html").read_text())
+    assert len(faces) == 8
+    for png, label in faces:
+        shown = decode_bgr(base64.b64decode(png))
+        assert shown is not None
+        assert shown[-1, -1].tolist() == {"blushing": [20, 30, 168], "pale": [168, 68, 38]}[label]

@@ -20,18 +20,20 @@ Ranges = dict[str, tuple[float, float]]  # site name (fer_train.model.sites) -> 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network with what export and runtime need of it.
-
-    ranges: activation ranges of the folded network, observed on training faces; metrics, recipe: for the reader;
-    digest: SHA-256 of the file it was read from.
-    """
+    """A trained network with what export and runtime need of it."""
 
     network: FerNet
+    """In eval mode."""
     manifest: Manifest
+    """Its facts."""
     ranges: Ranges
+    """Activation ranges of the folded network, observed on training faces."""
     metrics: dict[str, Any]
+    """What the run came to, for the reader."""
     recipe: dict[str, Any]
+    """How it was trained, for the reader."""
     digest: str = ""
+    """SHA-256 of the file it was read from."""
 
 
 def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:

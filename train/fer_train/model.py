@@ -14,26 +14,30 @@ STD = 65
 
 @dataclass(frozen=True)
 class Stage:
-    """`blocks` residual blocks of `width` channels; the first one has the given stride."""
+    """Residual blocks of one width."""
 
     width: int
+    """Channels."""
     blocks: int
+    """How many."""
     stride: int
+    """Of the first one; the others have 1."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What rebuilds a network.
-
-    stem: width of the first convolution, of stride 2; plain: further convolutions of that width; stages: of residual
-    blocks; classes: number of outputs; size: input side in pixels.
-    """
+    """What rebuilds a network."""
 
     stem: int
+    """Width of the first convolution, of stride 2."""
     plain: int
+    """How many further convolutions of that width follow."""
     stages: tuple[Stage, ...]
+    """Of residual blocks."""
     classes: int
+    """Number of outputs."""
     size: int = 48
+    """Input side in pixels."""
 
 
 # Widths are multiples of 32: the vector width that int8 kernels fill.

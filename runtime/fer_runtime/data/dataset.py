@@ -20,17 +20,16 @@ CARVED = 0.1  # share of train that becomes validation where the data has none
 
 @dataclass(frozen=True)
 class Faces:
-    """One split.
-
-    pixels: uint8 [n, channels, size, size]; labels: int64 [n], indices into the dataset's classes;
-    names: n strings `folder/class/file`, the folder as the data has it (FER2013's PublicTest stands in test);
-    spool: the folder in which pixels are mapped from a file, None for pixels in memory.
-    """
+    """Labelled faces: a split, or part of one."""
 
     pixels: NDArray[np.uint8]
+    """[n, channels, size, size]."""
     labels: NDArray[np.int64]
+    """[n], indices into the dataset's classes."""
     names: tuple[str, ...]
+    """`folder/class/file` of each, the folder as the data has it (FER2013's PublicTest is in test)."""
     spool: Path | None = None
+    """The folder in which pixels are mapped from a file; None for pixels in memory."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,6 +1,7 @@
 """What a folder's name says: a split, an expression, a person's number, or something that can be read in two ways."""
 
 import re
+from functools import cache
 
 Split = str
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -27,6 +28,7 @@ EXPRESSIONS = {
 NUMBERED_CLASS = {"c", "class", "category", "cat", "e", "emotion", "expression", "expr", "l", "label"}
 
 
+@cache
 def split_of(name: str) -> Split | None:
     """The split that it names, as Training, train_set, FER2013Train, PublicTest and val_images do; else None."""
     if reason_to_ask(name):
@@ -40,6 +42,7 @@ def split_of(name: str) -> Split | None:
     return splits.pop() if plain else None
 
 
+@cache
 def reason_to_ask(name: str) -> str | None:
     """Why it can be read in two ways, as "may be validation or test: ..."; None where it cannot."""
     words = _words(name)
@@ -59,6 +62,7 @@ def reason_to_ask(name: str) -> str | None:
     return None
 
 
+@cache
 def names_expression(name: str) -> bool:
     """Whether a word of it is a known expression: happy, 3_happy, Happiness."""
     return any(word in EXPRESSIONS for word in _words(name))

@@ -165,13 +165,14 @@ def _notes(found: Listing, entries: list[Entry], strays: list[PurePosixPath]) ->
     notes = []
     if strays:
         notes.append(f"{len(strays)} images outside class folders were passed over (first: {strays[0]})")
-    classes = {PurePosixPath(*entry.path.parts[: -len(PurePosixPath(entry.inside).parts)]) for entry in entries}
+    filled = {(entry.path.parent, entry.inside.count("/")) for entry in entries}  # with its depth in the class folder
+    classes = {(folder, *folder.parents)[depth] for folder, depth in filled}
     above = {parent for folder in classes for parent in folder.parents}
     if unknown := [file for file in found.others if file[0].parent not in above]:
         notes.append(f"{len(unknown)} files of other kinds were passed over{kinds(unknown)} (first: {unknown[0][0]})")
-    filled = {inside.parent for inside, _ in found.images}
-    filled |= {parent for folder in filled | found.folders for parent in folder.parents}
-    if empty := sorted(found.folders - filled):
+    shown = {inside.parent for inside, _ in found.images}
+    shown |= {parent for folder in shown | found.folders for parent in folder.parents}
+    if empty := sorted(found.folders - shown):
         notes.append(f"{len(empty)} folders without images were passed over (first: {empty[0]})")
     if found.loops:
         notes.append(f"{len(found.loops)} links to a folder around them were not followed (first: {found.loops[0]})")

@@ -1,4 +1,4 @@
-"""How right a classifier is (accuracy, macro-F1, precision and recall of each class), and how well it knows that."""
+"""How often a classifier is right (accuracy, macro-F1, precision and recall per class), and its calibration."""
 
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -14,15 +14,22 @@ RESAMPLES = 10_000  # with fewer, the ends of an interval move in the digits tha
 
 @dataclass(frozen=True)
 class Scores:
-    """Shares of 1. n: faces; interval: half the 95 % interval of accuracy (Wilson); confusion: [true][predicted]."""
+    """A classifier on labelled faces; shares of 1."""
 
     n: int
+    """Faces."""
     accuracy: float
+    """Share of faces whose label is predicted."""
     interval: float
+    """Half the width of accuracy's 95 % interval (Wilson)."""
     macro_f1: float
+    """Mean F1 of the classes that the data has."""
     precision: dict[str, float]
+    """By label, in the order of the model's outputs."""
     recall: dict[str, float]
+    """Likewise."""
     confusion: list[list[int]]
+    """Faces, [true][predicted], in the same order."""
 
     @property
     def faces(self) -> dict[str, int]:
@@ -91,7 +98,7 @@ def bootstrap(scores: Scores) -> dict[str, tuple[float, float]]:
 
 
 def reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How right the answers are at each confidence: float64 [15, 3], rows of faces, mean confidence, accuracy.
+    """Accuracy at each confidence: float64 [15, 3], rows of faces, mean confidence, accuracy.
 
     probabilities: float [n, classes]; labels: int64 [n]. Confidence is the largest probability; bin i holds those in
     (i/15, (i+1)/15]; a bin without faces is 0 throughout.

@@ -18,12 +18,16 @@ ROWS = 256  # pictures held against all others at a time: with 32,000 others, 33
 
 @dataclass(frozen=True)
 class Match:
-    """first, second: indices; correlation: of their pixels, up to 1; mirrored: one is the other's mirror image."""
+    """Two pictures of one photo."""
 
     first: int
+    """Index of one of them."""
     second: int
+    """Index of the other, larger."""
     correlation: float
+    """Of their pixels, up to 1."""
     mirrored: bool
+    """Whether one is the other's mirror image."""
 
 
 def is_blank(picture: NDArray[np.uint8]) -> bool:

@@ -14,7 +14,7 @@ NUMBERS = 14  # what a view is made of, in the order of `augment`
 def drawn(faces: int, seed: int) -> Tensor:
     """What makes one view of each of `faces`: float32 [faces, NUMBERS], uniform in 0..1, on the CPU.
 
-    A view is these numbers, so that a teacher and its pupil can look at the very same one, at any time and size.
+    A view is these numbers, so that a teacher and its student see the very same one, at any time and size.
     """
     return torch.rand(faces, NUMBERS, generator=torch.Generator().manual_seed(seed))
 

@@ -56,7 +56,7 @@ def write(path: Path, facts: EvaluationFacts, found: Evaluation) -> None:
     if found.voted and facts.votes:
         body.append(
             f"<h2>Other labels: the votes in {_text(facts.votes.file)}</h2><p>Here a face counts as what most people "
-            "voted for. These figures answer another question; they are not to be compared with those above.</p>"
+            "voted for. These figures measure something else; they are not to be compared with those above.</p>"
         )
         body += [_part(section, facts.model, index == 0) for index, section in enumerate(found.voted)]
     body.append(_facts(facts))
@@ -83,7 +83,7 @@ def _part(section: Section, model: ModelFacts, first: bool) -> str:
     inside = (
         f"<div class=cards>{''.join(f'<div class=card><b>{b}</b><span>{text}</span></div>' for b, text in cards)}</div>"
         f"<p class=soft>{'Left out: ' + left_out + '. ' if left_out else ''}"
-        f"The mean of each face's answer and its mirror image's, which the model alone does not give: accuracy "
+        "With probabilities averaged over each face and its mirror image, which the model alone does not do: accuracy "
         f"{section.flip_accuracy:.2%}.</p>"
         f"<div class=pair><div>{_classes(section)}{_confusion(section, model.labels)}</div>"
         f"<div>{_reliability(section, model.temperature)}</div></div>{_pictures(section, model.labels)}"
@@ -105,7 +105,7 @@ def _classes(section: Section) -> str:
 
 
 def _confusion(section: Section, labels: list[str]) -> str:
-    """Rows are labels, columns answers; each cell in percent of its row, shaded by it, with the count as tooltip."""
+    """Rows are labels, columns predictions; each cell in percent of its row, shaded by it, its count as tooltip."""
     rows = []
     for label, row in zip(labels, section.scores.confusion, strict=True):
         shares = [cell / max(1, sum(row)) for cell in row]
@@ -117,13 +117,13 @@ def _confusion(section: Section, labels: list[str]) -> str:
     head = "".join(f"<th scope=col>{_text(label)}" for label in labels)
     return (
         "<h3>Confusion</h3><div class=scroll><table class=confusion><caption>Percent of the faces labelled as the row "
-        f"that were answered as the column</caption><thead><tr><th>{head}</tr></thead>"
+        f"that were predicted as the column</caption><thead><tr><th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
 def _reliability(section: Section, temperature: float) -> str:
-    """Accuracy over confidence, a dot a bin with its area by the faces in it; exact on the diagonal."""
+    """The reliability diagram: accuracy over confidence, one dot per bin, its area by the number of faces."""
     before, after = section.reliability
     ticks = "".join(
         f"<text x={30 + 2.6 * at} y=286 text-anchor=middle>{at}</text><text x=25 y={274 - 2.6 * at} text-anchor=end>"
@@ -131,12 +131,13 @@ def _reliability(section: Section, temperature: float) -> str:
         for at in (0, 20, 40, 60, 80, 100)
     )
     return (
-        "<h3>Are the probabilities right?</h3><svg viewBox='0 0 300 305' role=img aria-label='Reliability diagram'>"
+        "<h3>Calibration</h3><svg viewBox='0 0 300 305' role=img aria-label='Reliability diagram'>"
         f"{ticks}<path d='M30 270L290 10' stroke='var(--soft)' stroke-dasharray='4 4'/>"
         f"{_dots(before, 'var(--soft)', 0.35)}{_dots(after, 'var(--mark)', 0.75)}"
-        "<text x=160 y=302 text-anchor=middle>probability of the answer, %</text><text x=36 y=20>right, %</text></svg>"
+        "<text x=160 y=302 text-anchor=middle>confidence, %</text><text x=36 y=20>accuracy, %</text></svg>"
         f"<p class=soft>Blue: at the model's temperature, {temperature:g}; grey: without it. On the dashed line, "
-        "answers of 70 % are right 7 times in 10; below it the model is too sure. Larger dots: more faces.</p>"
+        "predictions with 70 % confidence are right 7 times in 10; below it the model is overconfident. Larger dots: "
+        "more faces.</p>"
     )
 
 
@@ -144,7 +145,7 @@ def _dots(bins: NDArray[np.float64], colour: str, opacity: float) -> str:
     most = bins[:, 0].max()
     return "".join(
         f"<circle cx={30 + 260 * confidence:.1f} cy={270 - 260 * accuracy:.1f} r={2 + 7 * (n / most) ** 0.5:.1f} "
-        f"fill='{colour}' fill-opacity={opacity}><title>{n:.0f} faces: probability {confidence:.1%}, right "
+        f"fill='{colour}' fill-opacity={opacity}><title>{n:.0f} faces: confidence {confidence:.1%}, accuracy "
         f"{accuracy:.1%}</title></circle>"
         for n, confidence, accuracy in bins.tolist()
         if n
@@ -152,25 +153,26 @@ def _dots(bins: NDArray[np.float64], colour: str, opacity: float) -> str:
 
 
 def _pictures(section: Section, labels: list[str]) -> str:
-    """For each class that the data has, its surest mistakes and its least sure right answers."""
-    confidence, answer = section.probabilities.max(1), section.probabilities.argmax(1)
+    """For each class that the data has, its most confident mistakes and its least confident hits."""
+    confidence, predicted = section.probabilities.max(1), section.probabilities.argmax(1)
     parts = []
     for label in section.scores.faces:
         own = section.faces.labels == labels.index(label)
-        right = own & (answer == section.faces.labels)
+        right = own & (predicted == section.faces.labels)
         wrong = np.flatnonzero(own & ~right)
-        surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:PICTURES]
-        doubted = np.flatnonzero(right)[np.argsort(confidence[right], kind="stable")][:PICTURES]
-        for kind, chosen in (("surest mistakes", surest), ("least sure right answers", doubted)):
-            shown = "".join(_figure(section, int(i), labels[answer[i]], label) for i in chosen) or "<p>none</p>"
+        mistakes = wrong[np.argsort(-confidence[wrong], kind="stable")][:PICTURES]
+        unsure = np.flatnonzero(right)[np.argsort(confidence[right], kind="stable")][:PICTURES]
+        for kind, chosen in (("most confident mistakes", mistakes), ("least confident correct predictions", unsure)):
+            shown = "".join(_figure(section, int(i), labels[predicted[i]], label) for i in chosen) or "<p>none</p>"
             parts.append(f"<div><h4>{_text(label)}: {kind}</h4><div class=faces>{shown}</div></div>")
     return f"<h3>Faces</h3><div class=pair>{''.join(parts)}</div>"
 
 
-def _figure(section: Section, index: int, answer: str, label: str) -> str:
-    png = base64.b64encode(cv2.imencode(".png", section.faces.pixels[index, 0])[1].tobytes()).decode()
-    said = f"{_text(answer)} {section.probabilities[index].max():.0%}"
-    about = said if answer == label else f"{said}, labelled {_text(label)}"
+def _figure(section: Section, index: int, predicted: str, label: str) -> str:
+    face = section.faces.pixels[index].transpose(1, 2, 0)[:, :, ::-1]  # grey as it is, RGB as BGR for cv2
+    png = base64.b64encode(cv2.imencode(".png", np.ascontiguousarray(face))[1].tobytes()).decode()
+    confidence = f"{_text(predicted)} {section.probabilities[index].max():.0%}"
+    about = confidence if predicted == label else f"{confidence}, labelled {_text(label)}"
     name = _text(section.faces.names[index])
     return f'<figure><img src="data:image/png;base64,{png}" alt="{name}" title="{name}"><figcaption>{about}</figure>'
 
@@ -187,11 +189,11 @@ def _facts(facts: EvaluationFacts) -> str:
     listed = "".join(f"<dt>{term}<dd>{_text(text)}" for term, text in rows)
     return (
         f"<h2>What was measured, and how</h2><dl>{listed}</dl>"
-        "<p>Intervals: the faces are drawn again with replacement, 10,000 times; 95 % of the draws lie inside (Efron "
-        "1979). They tell what the choice of faces does, and nothing of another seed of training. ECE: mean distance "
-        "between probability and accuracy in 15 bins of equal width (Guo et al. 2017). fer-train fit chooses the epoch "
-        "and the temperature on the validation split, so that a model is a little worse than its figures there. "
-        "&ldquo;Not in train&rdquo; leaves out faces whose pixels stand in the training split too.</p>"
+        "<p>Intervals: 95 % bootstrap, 10,000 resamples (Efron 1979). They measure the choice of faces, and nothing of "
+        "another seed of training. ECE, the expected calibration error: mean distance between confidence and accuracy "
+        "in 15 bins of equal width (Guo et al. 2017). fer-train fit chooses the epoch and the temperature "
+        "on the validation split, so that a model is a little worse than its figures there. "
+        "&ldquo;Not in train&rdquo; leaves out faces whose exact duplicates are in the training split.</p>"
         "<p>This file holds pictures from the data: give it only to those who may have the data.</p>"
     )
 
