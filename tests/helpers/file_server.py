@@ -12,16 +12,24 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def serve(
-    folder: Path, ranges: bool = True, password: str = "", at_most: int | None = None, told_length: bool = True
+    folder: Path,
+    ranges: bool = True,
+    password: str = "",
+    at_most: int | None = None,
+    told_length: bool = True,
+    seen: list[str] | None = None,
 ) -> Iterator[str]:
     """The address of the served folder, without user and password.
 
     ranges: answers requests for a part of a file. password: of the user `cam`. at_most: bytes after which each
-    connection is cut. told_length: whether answers carry the file's length.
+    connection is cut. told_length: whether answers carry the file's length. seen: takes the
+    Authorization of each request.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if seen is not None:
+                seen.append(self.headers.get("Authorization", ""))
             wanted = "Basic " + base64.b64encode(f"cam:{password}".encode()).decode()
             if password and self.headers.get("Authorization") != wanted:
                 self.send_response(401)

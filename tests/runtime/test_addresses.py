@@ -2,7 +2,9 @@
 
 import json
 import os
+import socketserver
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,18 @@ import pytest
 from conftest import Run
 from fer_benchmarks.demo_clip import FPS, FRAMES
 from fer_runtime.errors import FerError
-from fer_runtime.sources.addresses import is_address, local_path
+from fer_runtime.sources.addresses import has_length, is_address, local_path
 from fer_runtime.sources.factory import is_camera, open_source
 from helpers.file_server import serve
 from helpers.videos import browser_webm, encode
+
+
+class Babble(socketserver.BaseRequestHandler):
+    """Says something that is not http."""
+
+    def handle(self) -> None:
+        self.request.recv(1000)
+        self.request.sendall(b"220 mail.example ESMTP\r\n")
 
 
 def every_frame(done: "subprocess.CompletedProcess[str]") -> bool:
@@ -157,6 +167,39 @@ def test_a_web_page_is_no_video(command: Run, tmp_path: Path) -> None:
         done = command("fer-run", "--source", f"{server}/watch.html", "--headless")
     assert done.returncode == 1
     assert "text/html, which is a page and no video" in done.stderr
+
+
+def test_an_address_with_a_space_and_a_server_that_speaks_no_http(command: Run, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "my clip.mp4").write_bytes(clip.read_bytes())
+    with serve(tmp_path) as server:
+        done = command("fer-run", "--source", f"{server}/my clip.mp4", "--headless")
+    assert done.returncode in (0, 1)  # ffmpeg may take it
+    assert "please report" not in done.stderr
+    with socketserver.TCPServer(("127.0.0.1", 0), Babble) as babble:
+        threading.Thread(target=babble.serve_forever, daemon=True).start()
+        done = command("fer-run", "--source", f"http://127.0.0.1:{babble.server_address[1]}/x", "--headless")
+        babble.shutdown()
+    assert done.returncode == 1
+    assert "is the address right and the server up?" in done.stderr
+
+
+def test_a_password_goes_only_to_a_server_that_asks_for_it(clip: Path) -> None:
+    seen: list[str] = []
+    with serve(clip.parent, seen=seen) as server:
+        assert has_length(server.replace("//", "//cam:S3cret@") + f"/{clip.name}")
+    assert seen == [""]
+    with serve(clip.parent, password="S3cret", seen=seen) as server:
+        assert has_length(server.replace("//", "//cam:S3cret@") + f"/{clip.name}")
+        assert not has_length(server.replace("//", "//cam:wrong@") + f"/{clip.name}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read(command: Run, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "clip.mp4").chmod(0)
+    done = command("fer-run", "--source", tmp_path / "clip.mp4", "--headless")
+    assert done.returncode == 1
+    assert f"cannot read {tmp_path / 'clip.mp4'}: Permission denied" in done.stderr
 
 
 def test_what_is_an_address_and_what_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

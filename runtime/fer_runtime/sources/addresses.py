@@ -1,11 +1,13 @@
 """Addresses of streams and of files on servers, and which of them have an end."""
 
-import base64
 import os
 import re
 import urllib.error
 import urllib.request
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import cv2
@@ -17,6 +19,7 @@ from fer_runtime.sources.captures import MOTION_JPEG, Capture
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 LOCAL = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 PLAYLISTS = (".m3u8", ".m3u", ".mpd", ".sdp", ".asx")  # their own length says nothing of the stream
+FAILURES = (OSError, ValueError, HTTPException)  # of a request
 TIMEOUT_S = 5.0  # for a server to say what it has
 
 
@@ -57,11 +60,11 @@ def has_length(url: str) -> bool:
     if not _is_web(url) or urlsplit(url).path.lower().endswith(PLAYLISTS):
         return False
     try:
-        with urllib.request.urlopen(_request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 - http alone
-            if answer.status == 206:
+        with _first_byte(url) as answer:
+            if answer.status == HTTPStatus.PARTIAL_CONTENT:  # "bytes 0-0/12345"
                 return str(answer.headers.get("Content-Range")).rpartition("/")[2].isdecimal()
             return answer.headers.get("Content-Length") is not None
-    except (OSError, ValueError):  # also of certificates that ffmpeg does not look at
+    except FAILURES:  # also of certificates, at which ffmpeg does not look
         return False
 
 
@@ -70,25 +73,29 @@ def refusal(url: str) -> str:
     if not _is_web(url):
         return ""
     try:
-        with urllib.request.urlopen(_request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 - http alone
+        with _first_byte(url) as answer:
             kind = answer.headers.get_content_type()
             return f"{kind}, which is a page and no video" if kind == "text/html" else ""
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.reason}"
-    except (OSError, ValueError):
-        pass
-    return ""
+    except FAILURES:
+        return ""
 
 
 def _is_web(url: str) -> bool:
     return SCHEME.match(url) is not None and url.partition(":")[0].lower() in ("http", "https")
 
 
-def _request(url: str) -> urllib.request.Request:
-    """For the first byte, with the address's user and password as a header."""
+def _first_byte(url: str) -> Any:
+    """What an http server answers to a request for the first byte. Raises one of FAILURES."""
     parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    headers = {"Range": "bytes=0-0"}
-    if at:
-        headers["Authorization"] = "Basic " + base64.b64encode(unquote(user).encode()).decode()
-    return urllib.request.Request(urlunsplit((*parts[:1], host, *parts[2:])), headers=headers)  # noqa: S310 - see above
+    userinfo, _, host = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    plain = urlunsplit((*parts[:1], host, *parts[2:]))
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, plain, unquote(user), unquote(password))
+    # Only sent when the server asks for it, and not in clear to one that takes a digest.
+    handlers = [urllib.request.HTTPDigestAuthHandler, urllib.request.HTTPBasicAuthHandler] if userinfo else []
+    opener = urllib.request.build_opener(*(handler(passwords) for handler in handlers))
+    request = urllib.request.Request(plain, headers={"Range": "bytes=0-0"})  # noqa: S310 - http alone, see _is_web
+    return opener.open(request, timeout=TIMEOUT_S)

@@ -53,6 +53,10 @@ def open_source(
         raise FerError(f"{path} does not exist: expected a camera number, a URL, a video, a picture or a folder")
     if not path.is_file():
         raise FerError(f"{path} is a pipe or a socket: expected a camera number, a URL, a video, a picture or a folder")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise FerError(f"cannot read {path}: {error.strerror}") from error
     return Pictures([path]) if _is_picture(path) else Video(path, realtime, profile)
 
 
