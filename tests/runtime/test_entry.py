@@ -1,6 +1,7 @@
 """What every command does with its streams: readers that leave, encodings, widths, signals, full disks."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ import cv2
 import pytest
 
 from conftest import BIN, Run, start
+from fer_benchmarks.demo_clip import FRAMES
 from fer_runtime.model.session import default_model
 from helpers.drawn import write_faces
 from helpers.following import first_after
@@ -120,6 +122,29 @@ def test_quiet_and_verbose(command: Run, clip: Path) -> None:
     assert set(usual) < set(verbose)
     quiet = command("fer-run", "--source", clip, "--max-frames", 1, "--quiet").stderr  # a warning is no detail
     assert quiet == "fer-run: no window can be opened here, going on as with --headless\n"
+
+
+def test_a_non_blocking_standard_output_loses_no_line(clip: Path) -> None:
+    """As programs leave a terminal that is shared with them; a slow reader's pipe is full now and then."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    words = [str(BIN / "fer-run"), "--source", str(clip), "--headless"]
+    run = subprocess.Popen(words, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    time.sleep(3)  # until it is full: 64 KiB are some 70 lines
+    with os.fdopen(read) as lines:
+        assert [json.loads(line)["frame"] for line in lines] == list(range(FRAMES))
+    _, errors = run.communicate(timeout=30)
+    assert run.returncode == 0, errors
+
+
+def test_a_current_folder_that_was_removed(tmp_path: Path) -> None:
+    removed = "mkdir gone && cd gone && rmdir ../gone"
+    done = shell(f"{removed} && fer-run --source x.mp4 --headless", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "fer-run: the current folder was removed: change to one that exists\n"
+    done = shell(f"{removed} && fer-verify {default_model()} --json {tmp_path}/v.json", tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("option", ["--source", "--jsonl", "--record", "--web", "--mqtt", "--profile", "--model"])

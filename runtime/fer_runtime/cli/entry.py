@@ -112,7 +112,7 @@ def _exit_code(command: click.Command, name: str, extra: str | None) -> int:
         _print_line(name, "stopped")
         return 130
     except OSError as error:
-        _print_line(name, f"{error.filename or 'output'}: {error.strerror or error}")
+        _print_line(name, _os_message(error))
         return 1
     except ImportError as error:
         _print_line(name, _missing(name, error, extra))
@@ -127,6 +127,12 @@ def _exit_code(command: click.Command, name: str, extra: str | None) -> int:
 
 def _print_line(name: str, message: str) -> None:
     click.echo(f"{name}: {redact_text(message)}", err=True)
+
+
+def _os_message(error: OSError) -> str:
+    if error.filename is None and not os.path.exists(os.curdir):
+        return "the current folder was removed: change to one that exists"
+    return f"{error.filename or 'output'}: {error.strerror or error}"
 
 
 def _missing(name: str, error: ImportError, extra: str | None) -> str:

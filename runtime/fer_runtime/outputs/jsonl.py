@@ -1,10 +1,10 @@
 """Results as JSON lines."""
 
 import contextlib
-import errno
 import io
 import logging
 import os
+import select
 import stat
 import sys
 from pathlib import Path
@@ -39,14 +39,17 @@ class JsonLines:
         """Write one line; False when the reader of a pipe went away. Raises FerError when the disk is full."""
         line = (result.to_json() + "\n").encode()
         file = self._current_file()
+        left = memoryview(line)
         try:
-            written = file.write(line)
-            if written < len(line):
-                _take_back(file, written)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while left:
+                written: int | None = file.write(left)  # typeshed leaves None out
+                if written is None:  # another program made the pipe or terminal non-blocking
+                    select.select([], [file], [])
+                left = left[written or 0 :]
         except BrokenPipeError:
             return False
         except OSError as error:
+            _take_back(file, len(line) - len(left))
             raise FerError(f"--jsonl {self._target} stopped at frame {result.frame}: {error.strerror}") from error
         return True
 
