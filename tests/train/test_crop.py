@@ -36,6 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "test/happy/a.jpeg").write_bytes(jpeg[:2] + turn_right + jpeg[2:])
     cv2.imwrite(str(root / "train/happy/wall.png"), np.full((300, 300, 3), 90, np.uint8))
     (root / "train/sad/torn.jpg").write_bytes(jpeg[:40])
+    (root / "train/sad/phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
     small = np.full((160, 160, 3), 110, np.uint8)
     shrunk = cv2.resize(face, None, fx=0.22, fy=0.22, interpolation=cv2.INTER_AREA)
     small[50 : 50 + len(shrunk), 50 : 50 + shrunk.shape[1]] = shrunk
@@ -47,7 +48,7 @@ def test_crops_are_the_cameras_and_keep_their_place(command: Run, photos: Path, 
     out = tmp_path / "faces.zip"
     done = command("fer-train", "crop", photos, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "faces.zip: 4 faces of 8 photos; faces.left-out.csv lists the others" in done.stdout
+    assert "faces.zip: 4 faces of 9 photos; faces.left-out.csv lists the others" in done.stdout
     with (tmp_path / "faces.left-out.csv").open() as file:
         left_out = {row["photo"]: (row["reason"], row["faces"]) for row in csv.DictReader(file)}
     assert left_out == {
@@ -55,6 +56,7 @@ def test_crops_are_the_cameras_and_keep_their_place(command: Run, photos: Path, 
         "train/happy/wall.png": ("no face", "0"),
         "train/sad/torn.jpg": ("cannot be decoded", "0"),
         "train/sad/far.png": ("too small", "1"),
+        "train/sad/phone.heic": ("unknown kind of file", "0"),
     }
     data = load(out)
     assert {name: faces.names for name, faces in data.splits.items()} == {

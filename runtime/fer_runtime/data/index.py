@@ -10,7 +10,7 @@ from typing import IO
 
 from fer_runtime.data import fer2013_csv, layout
 from fer_runtime.data.folder_names import SPLITS, Split
-from fer_runtime.data.listing import Image, Listing, kinds, listed
+from fer_runtime.data.listing import Listing, kinds, listed
 from fer_runtime.errors import FerError
 
 __all__ = ["SPLITS", "Entry", "Index", "Split", "images", "opened"]
@@ -62,15 +62,15 @@ class Index:
 
 
 @contextlib.contextmanager
-def images(path: Path) -> Iterator[list[Image]]:
-    """All images of a folder or zip, in whatever folders, in the order of their names: path inside it, and its reader.
+def images(path: Path) -> Iterator[Listing]:
+    """All images of a folder or zip, in whatever folders, and what else lies there; readable while the context is open.
 
-    They are readable while the context is open. Raises FerError for a missing, empty, encrypted or hostile input.
+    Raises FerError for a missing, empty, encrypted or hostile input.
     """
     with _sentences(path), listed(path) as found:
         if not found.images:
             raise FerError(f"{path} holds no images: expected a folder or zip with some{kinds(found.others)}")
-        yield found.images
+        yield found
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from fer_runtime.files import write_text, written_whole
 from fer_runtime.model.preprocessing import FER2013, crop, tilt
 
 SIZE = 48  # pixels
+UNKNOWN_KIND = "unknown kind of file"
 MIN_HEIGHT_PX = SIZE // 2  # of the detected face: enlarging a smaller one shows what was never there
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that equal photos give equal bytes
 
@@ -30,7 +31,7 @@ class LeftOut:
     photo: str
     """Its path inside the folder or zip."""
     reason: str
-    """"no face", "several faces", "too small" or "cannot be decoded"."""
+    """"no face", "several faces", "too small", "cannot be decoded" or "unknown kind of file"."""
     faces: int
     """How many were found."""
 
@@ -57,9 +58,10 @@ def crop_photos(source: Path, out: Path, progress: Callable[[int, int], None]) -
     label does not say whose it is. progress: called with the photos done and their number.
     Raises FerError for photos that cannot be read, or of which none shows a usable face; then nothing is written.
     """
-    left_out: list[LeftOut] = []
     detector = RetinaFace()
-    with index.images(source) as images, written_whole(out) as temp_path:
+    with index.images(source) as listing, written_whole(out) as temp_path:
+        images = listing.images
+        left_out = [LeftOut(str(path), UNKNOWN_KIND, 0) for path, _ in listing.others]
         names = _png_names([path for path, _ in images])
         with zipfile.ZipFile(temp_path, "w") as archive:
             for done, (name, (path, read)) in enumerate(zip(names, images, strict=True)):
@@ -69,11 +71,11 @@ def crop_photos(source: Path, out: Path, progress: Callable[[int, int], None]) -
                     left_out.append(LeftOut(str(path), *face))
                 else:
                     archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), cv2.imencode(".png", face)[1].tobytes())
-        if len(left_out) == len(images):
+        if len(left_out) == len(images) + len(listing.others):
             why = ", ".join(f"{count} {reason}" for reason, count in Counter(each.reason for each in left_out).items())
             raise FerError(f"none of the {len(images)} photos in {source} has one usable face: {why}")
         _write_left_out(left_out, left_out_file(out))
-    return Cropped(len(images) - len(left_out), left_out)
+    return Cropped(len(images) + len(listing.others) - len(left_out), left_out)
 
 
 def crop_photo(read: Callable[[], bytes], detector: Detector) -> NDArray[np.uint8] | tuple[str, int]:
