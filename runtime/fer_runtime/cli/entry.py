@@ -130,7 +130,9 @@ def _print_line(name: str, message: str) -> None:
 
 
 def _os_message(error: OSError) -> str:
-    if error.filename is None and not os.path.exists(os.curdir):
+    try:
+        os.getcwd()
+    except FileNotFoundError:
         return "the current folder was removed: change to one that exists"
     return f"{error.filename or 'output'}: {error.strerror or error}"
 
