@@ -100,6 +100,21 @@ def test_imports_point_one_way() -> None:
                 assert rest[0] in EXPORT_TAKES, f"{module} imports {other}"
 
 
+def test_only_commands_print() -> None:
+    """Library code logs (`logging`, a logger a module); what is a command is in cli, or can be run as a module."""
+    silent = [
+        path
+        for folder, package in FOLDERS.items()
+        for path in (ROOT / folder / package).rglob("*.py")
+        if "cli" not in (path.parent.name, path.stem) and '__name__ == "__main__"' not in path.read_text()
+    ]
+    assert len(silent) > 100
+    for path in silent:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("print", "click.echo", "sys.stderr.write"), path
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     try:
         graphlib.TopologicalSorter(IMPORTS).prepare()
