@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fer_runtime.cli import options
 from fer_runtime.cli import options as shared
 from fer_runtime.cli.entry import run
 from fer_runtime.cli.options import FILE
@@ -51,13 +50,13 @@ if TYPE_CHECKING:
 @click.option(
     "--baseline", type=FILE, metavar="FILE.json", help="Compare with an earlier run; exit code 3 for a regression."
 )
-@options.json_file
+@shared.json_file
 @click.option("--markdown", type=FILE, metavar="FILE", help="Also write the tables as Markdown.")
 @click.option(
     "--html", type=FILE, metavar="FILE", help="Also write a page to explore, with plots; it needs no network."
 )
 @click.option("--png", type=FILE, metavar="FILE", help="Also plot accuracy over latency.")
-@options.version
+@shared.version
 @click.pass_context
 def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | None, **options: Any) -> int:
     """Compare MODELS in time and accuracy.

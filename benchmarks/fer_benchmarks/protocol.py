@@ -39,7 +39,7 @@ class Block:
     cpu_ms: float
     """Processor time per call, the mean."""
     peak_memory_bytes: int | None
-    """Largest resident memory of the process so far; None where the system does not tell it."""
+    """Largest resident memory of the process so far; None where the system does not report it."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _own_stdout() -> TextIO:
     return out
 
 
-def _write(out: TextIO, answer: Ready | Block | Scored) -> None:
-    out.write(json.dumps(asdict(answer)) + "\n")
+def _write(out: TextIO, message: Ready | Block | Scored) -> None:
+    out.write(json.dumps(asdict(message)) + "\n")
     out.flush()
 
 

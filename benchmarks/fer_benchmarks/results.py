@@ -56,7 +56,7 @@ class Run:
     batch: int
     """Faces per call."""
     start_ms: float
-    """From the start of the process to its first answer."""
+    """From the start of the process to its first result."""
     load_ms: float
     """Of that, loading the model."""
     first_ms: float
@@ -78,7 +78,7 @@ class Run:
     energy_j: float | None
     """Joules per call, of the whole processor or board."""
     peak_share: float | None
-    """Multiply-adds a second, as a share of a large convolution's at its fastest."""
+    """Multiply-adds per second, as a share of a large convolution's at its fastest."""
     ratio: tuple[float, float, float] | None
     """To the first model's time: the median of the rounds, and its interval."""
     block_medians_ms: list[float]
@@ -108,13 +108,13 @@ class ModelScores:
     ece: float
     """Expected calibration error, 15 bins."""
     correct: str
-    """One bit a face, whether it is classified correctly, packed, in base64: for paired tests later."""
+    """One bit per face, whether it is classified correctly, packed, in base64: for paired tests later."""
 
     def correct_faces(self) -> NDArray[np.bool_]:
         """`correct` as bool [n]. Raises ValueError for bits that do not fit."""
         bits = np.unpackbits(np.frombuffer(base64.b64decode(self.correct), np.uint8))
         if not 0 <= len(bits) - self.n < 8:
-            raise ValueError("`correct` does not have a bit a face")
+            raise ValueError("`correct` does not have one bit per face")
         return bits[: self.n].astype(bool)
 
 
@@ -212,7 +212,7 @@ class Settings:
     duration_s: float
     """Of calls per model and setting."""
     pace_hz: float | None
-    """Calls a second at the camera's pace."""
+    """Calls per second at the camera's pace."""
     block_s: float
     """Of calls per block."""
     input: str
@@ -237,7 +237,7 @@ class SelfCheck:
 
 @dataclass(frozen=True)
 class Peak:
-    """The large convolution at its fastest: 10^9 multiply-adds a second."""
+    """The large convolution at its fastest: 10^9 multiply-adds per second."""
 
     threads: int
     batch: int
@@ -370,7 +370,7 @@ def read(path: Path) -> Report:
         if plain.get("schema") != SCHEMA:
             raise FerError(
                 f"{path} has schema {plain.get('schema')!r} and this {TOOL} reads schema {SCHEMA}: measure again; "
-                "docs/reference/json.md tells which fields were renamed"
+                "docs/reference/json.md lists the renamed fields"
             )
         report = from_plain(Report, plain)
         _check(report)

@@ -165,6 +165,7 @@ def test_the_report_says_how_it_came_about(everything: tuple[Report, Path, str])
     assert report.environment.onnxruntime
     assert str(folder) not in (folder / "out.json").read_text()
     assert report.command.startswith("fer-bench model.onnx model.int8.onnx plain.onnx --data faces.zip --robust")
+    assert " --against cv2 --peer steady.json --peer absent.json --labels happy,neutral,sad --max-ms" in report.command
     assert report.data
     assert (report.data.name, report.data.split, report.data.n) == ("faces.zip", "valid", 60)
     assert len(report.self_check) == len(report.peak) == 2

@@ -288,12 +288,12 @@ def test_the_baseline_compares_with_its_own_machine_not_with_a_joined_one() -> N
     assert "p50 1.000 -> 2.000 ms, slower" in found[0].text
 
 
-def test_correct_faces_are_kept_a_bit_a_face() -> None:
+def test_correct_faces_are_kept_one_bit_each() -> None:
     correct = np.random.RandomState(0).rand(3589) < 0.7
     scores = small_report(1.0, correct).models[0].scores
     assert scores
     assert np.array_equal(scores.correct_faces(), correct)
-    with pytest.raises(ValueError, match="a bit a face"):
+    with pytest.raises(ValueError, match="one bit per face"):
         replace(scores, n=3000).correct_faces()
 
 
@@ -312,7 +312,7 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
         ('"virtual": true,', '"virtual": 1,', "environment.virtual is '1', expected bool"),
         ("0.105116975", "0", "a time of fer-nano.onnx has no interval above 0"),
         ('"worst_class": "disgust"', '"worst_class": "boredom"', "the scores of fer-nano.onnx are incomplete"),
-        ('"n": 3589,', '"n": 12,', "`correct` does not have a bit a face"),
+        ('"n": 3589,', '"n": 12,', "`correct` does not have one bit per face"),
         ('"tool": "fer-bench"', '"tool": "another"', "no report of fer-bench"),
     ],
 )

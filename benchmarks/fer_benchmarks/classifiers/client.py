@@ -81,7 +81,7 @@ class Worker:
 
     def _ask(self, kind: type[Message], **request: object) -> Message:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # a process that has died answers nothing, which _read tells
+        with suppress(BrokenPipeError):  # a process that has died sends nothing, which _read reports
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         return self._read(kind)

@@ -122,9 +122,7 @@ def _of_file(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
     counted = cost.count(file.read_bytes(), (1, manifest.channels, manifest.size, manifest.size))
     notes = []
     if counted and counted.macs != manifest.macs:
-        notes.append(
-            f"{name}: the manifest tells {manifest.macs:,} MAC, its graph has {counted.macs:,}, which are shown"
-        )
+        notes.append(f"{name}: the manifest has {manifest.macs:,} MAC, its graph {counted.macs:,}, which count")
         facts = replace(facts, macs=counted.macs)
     command = _command(Task("onnxruntime", str(file)))
     spec = ModelSpec(
@@ -134,7 +132,7 @@ def _of_file(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
 
 
 def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec, Plain]:
-    """A file without our manifest. Raises FerError where the options do not say enough, or not what it is."""
+    """A file without our manifest. Raises FerError where the options are too few, or do not fit it."""
     if not options.labels:
         raise FerError(
             f"{file} carries no fer-edge manifest: expected a file of fer-export, or --labels in the order of its "
@@ -161,10 +159,10 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
     mean = taken.mean * count if tripled and len(taken.mean) == 1 else taken.mean
     colour = "grey" if tripled else colours[count]
     plain = Plain(options.labels, size, colour, mean, taken.std, last, uint8)
-    answer = backends.of_plain(file, 1, plain)(np.zeros((1, size, size), np.uint8))
-    if answer.shape != (1, len(options.labels)):
+    probabilities = backends.of_plain(file, 1, plain)(np.zeros((1, size, size), np.uint8))
+    if probabilities.shape != (1, len(options.labels)):
         raise FerError(
-            f"{file} answers {answer.shape[1:]} classes for {len(options.labels)} --labels: give one a class"
+            f"{file} gives {probabilities.shape[1:]} classes for {len(options.labels)} --labels: give one a class"
         )
     shape = (1, size, size, count) if last else (1, count, size, size)
     counted = cost.count(file.read_bytes(), shape)
@@ -177,11 +175,11 @@ def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
     return ModelSpec(name, "onnxruntime", options.labels, size, colour, facts, command, True, notes), plain
 
 
-def _agreed(file: Path, option: str, fixed: int | None, said: int | None, default: int) -> int:
+def _agreed(file: Path, option: str, fixed: int | None, stated: int | None, default: int) -> int:
     """The file's own number, else the option's. Raises FerError where they differ."""
-    if fixed and said and fixed != said:
-        raise FerError(f"{option} does not fit {file}: its input says {fixed}, the option {said}")
-    return fixed or said or default
+    if fixed and stated and fixed != stated:
+        raise FerError(f"{option} does not fit {file}: its input says {fixed}, the option {stated}")
+    return fixed or stated or default
 
 
 def _facts(file: Path) -> FileFacts:

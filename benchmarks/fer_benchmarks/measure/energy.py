@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 POWERCAP = Path("/sys/class/powercap")
-SAMPLE_S = 0.1  # between two looks at the power chip
+SAMPLE_S = 0.1  # between two readings of the power chip
 READING = re.compile(r"(\w+)_([AV])\s*(?:\w+\(\d+\))?=([\d.]+)[AV]")  # VDD_CORE_A current(7)=1.25A
 
 

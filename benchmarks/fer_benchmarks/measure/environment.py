@@ -27,7 +27,7 @@ class Moment:
     throttle_count: int | None
     """Times that it has slowed itself down, as Intel's count."""
     throttled: bool | None
-    """Whether it does now, as a Raspberry Pi tells."""
+    """Whether it does now, as a Raspberry Pi reports."""
     stolen_ticks: int
     """Processor time that other machines took."""
     ticks: int
@@ -97,17 +97,17 @@ def _throttled(before: Moment, after: Moment) -> bool | None:
 
 
 def _mhz(root: Path) -> float | None:
-    told = _number(root / CPU_FOLDER / "cpu0/cpufreq/scaling_cur_freq")
-    if told is not None:
-        return told / 1000
+    khz = _number(root / CPU_FOLDER / "cpu0/cpufreq/scaling_cur_freq")
+    if khz is not None:
+        return khz / 1000
     mhz = cpu.info(root).get("cpu MHz")
     return float(mhz) if mhz else None
 
 
 def _throttle_count(root: Path) -> int | None:
     counts = [_number(file) for file in (root / CPU_FOLDER).glob("cpu*/thermal_throttle/core_throttle_count")]
-    told = [count for count in counts if count is not None]
-    return int(sum(told)) if told else None
+    known = [count for count in counts if count is not None]
+    return int(sum(known)) if known else None
 
 
 def _number(file: Path) -> float | None:

@@ -32,7 +32,7 @@ class TimingConfig:
     duration_s: float
     """Of calls per model."""
     pace_hz: float | None
-    """Calls a second at a camera's pace; None: back to back alone."""
+    """Calls per second at a camera's pace; None: back to back alone."""
 
     @property
     def block_s(self) -> float:
@@ -60,7 +60,7 @@ class Timings:
     """One model's times in one setting; a call is one batch."""
 
     start_ms: float = 0
-    """From the process's start to its first answer."""
+    """From the process's start to its first result."""
     load_ms: float = 0
     """Of that, loading the model."""
     first_ms: float = 0

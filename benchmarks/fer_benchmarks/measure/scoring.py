@@ -16,7 +16,7 @@ from fer_benchmarks.measure.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer_benchmarks.results import ModelResult, PairedTest, Robustness
 from fer_runtime.data.dataset import stratified
 
-ROBUSTNESS_FACES = 1000  # forty times each: all of FER2013's would take minutes a file
+ROBUSTNESS_FACES = 1000  # forty times each: all of FER2013's would take minutes per file
 
 
 class Progress(Protocol):

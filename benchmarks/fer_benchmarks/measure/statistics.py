@@ -70,7 +70,7 @@ def early_stopping(times: Times, share: float) -> float | None:
     """MLPerf's conservative estimate of a percentile: with 99 % confidence the true one is no larger; or None.
 
     The largest t is found for which n calls with t of them over the percentile have a binomial chance of at most 1 %;
-    the answer is the slowest call after t - 1 are discarded (MLPerf Inference rules, appendix on early stopping).
+    the estimate is the slowest call after t - 1 are discarded (MLPerf Inference rules, appendix on early stopping).
     It takes calls as independent, which calls in one spell are not.
     """
     ordered = np.sort(times, axis=None)

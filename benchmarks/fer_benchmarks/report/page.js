@@ -28,7 +28,7 @@
     tip.style.left = `${Math.max(6, Math.min(x + 14, innerWidth - box.width - 6))}px`;
     tip.style.top = `${y + 16 + box.height > innerHeight ? Math.max(6, y - box.height - 12) : y + 16}px`;
   };
-  const tell = (node, text) => {
+  const describe = (node, text) => {
     node.setAttribute("tabindex", 0);
     node.setAttribute("aria-label", text.replaceAll("\n", ", "));
     node.addEventListener("pointermove", event => showTip(text, event.clientX, event.clientY));
@@ -182,7 +182,7 @@
             "text-anchor": over ? "end" : "start" }, entry.name));
         }
         const row = entry.row;
-        tell(group, [entry.name, `${row.engine}${row.precision ? `, ${row.precision}` : ""}`,
+        describe(group, [entry.name, `${row.engine}${row.precision ? `, ${row.precision}` : ""}`,
           `p50 ${run.back_to_back.p50.toFixed(3)} ms (${run.back_to_back.intervals.p50.map(v => v.toFixed(3)).join(" to ")})`,
           ...(run.back_to_back.p99 ? [`p95 ${run.back_to_back.p95.toFixed(3)}, p99 ${run.back_to_back.p99.toFixed(3)} ms`] : []),
           ...(run.paced ? [`at the camera's pace: p50 ${run.paced.p50.toFixed(3)} ms`] : []),
@@ -206,7 +206,7 @@
         const group = svgNode("g", { class: "mark" },
           svgNode("circle", { cx: place.x(x), cy: place.y(y), r: 11, fill: "transparent" }),
           svgNode("circle", { class: "dot", cx: place.x(x), cy: place.y(y), r: 3.5, fill: entry.colour }));
-        tell(group, text);
+        describe(group, text);
         drawing.append(group);
       }
     }
@@ -219,9 +219,9 @@
   ], (chosen, width, height, title) => {
     const found = rows.filter(entry => entry.on && runOf(entry.row, chosen.setting)?.[chosen.mode]).map(entry => {
       const figures = runOf(entry.row, chosen.setting)[chosen.mode];
-      const told = new Set([50, 90, 95, 99].filter(p => figures[`p${p}`] !== null));
+      const known = new Set([50, 90, 95, 99].filter(p => figures[`p${p}`] !== null));
       return [entry, figures.percentiles.slice(0, 100).map((ms, p) =>
-        [ms, p, told.has(p) ? `${entry.name}\np${p}: ${ms.toFixed(3)} ms\n${figures.calls.toLocaleString("en")} calls` : ""])];
+        [ms, p, known.has(p) ? `${entry.name}\np${p}: ${ms.toFixed(3)} ms\n${figures.calls.toLocaleString("en")} calls` : ""])];
     });
     if (!found.length) return nothing("Nothing is switched on that has these figures.");
     const { drawing, place } = axes(width, height, title,

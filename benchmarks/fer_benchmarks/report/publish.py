@@ -1,6 +1,6 @@
 """The published tables, written from the JSON of their run: `python -m fer_benchmarks.report.publish docs/bench.json`.
 
-README.md and docs/benchmarks.md hold them between two comments; a test checks that they are what the JSON says.
+README.md and docs/benchmarks.md hold them between two comments; a test checks that they hold the figures of the JSON.
 """
 
 from pathlib import Path
@@ -46,7 +46,7 @@ def readme(report: Report) -> str:
     about = (
         f"Measured {report.date} in one interleaved run on one of {facts.cores} cores of an {facts.cpu} "
         f"({', '.join(facts.int8_instructions)}), onnxruntime {facts.onnxruntime}, batch 1: from a 48x48 crop to "
-        f"probabilities, back to back and at {pace:g} calls a second. Accuracy: n = {n:,}, "
+        f"probabilities, back to back and at {pace:g} calls per second. Accuracy: n = {n:,}, "
         f"+- {100 * half:.1f} points (95 %)."
     )
     about += "".join(f" Warning: {text}." for text in report.warnings)
