@@ -233,6 +233,18 @@ def test_a_broker_that_takes_nothing_costs_no_memory_and_no_wait() -> None:
         output.close()
 
 
+def test_a_connection_that_is_lost_at_the_end_is_no_error(broker: Broker) -> None:
+    output = Mqtt(f"mqtt://127.0.0.1:{broker.port}")
+    until = time.monotonic() + 30
+    while not output._client.is_connected() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert output._client.is_connected()
+    output._client.loop_stop()
+    output._client._sock_close()  # what its thread would notice next
+    assert output._client.is_connected()
+    output.close()
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -29,7 +29,7 @@ This page is made from the commands' own help by `make docs`; `COMMAND --help` s
 | 1 | it could not be done: bad input, a missing part |
 | 2 | the command line is wrong |
 | 3 | it was done, and the result is negative, see below |
-| 130, 143 | ended by Ctrl-C, by SIGTERM |
+| 129, 130, 143 | ended by a terminal that closes (SIGHUP), by Ctrl-C, by SIGTERM |
 
 Exit code 3: `fer-export` exceeded a limit, a check of `fer-verify` failed, `fer-doctor` found what prevents `fer-run`
 from working, `fer-train audit` found a leak, `fer-bench` a regression or a machine that is too noisy, or `fer-service

@@ -1,5 +1,6 @@
 """Results to an MQTT broker (the extra `mqtt`); what the broker does or does not do never holds the loop up."""
 
+import contextlib
 import logging
 import os
 from collections import deque
@@ -78,7 +79,8 @@ class Mqtt:
         """Publish "offline" and disconnect, if the broker is there."""
         if not self._client.is_connected():
             return  # the thread may be in the middle of an attempt; it ends with the process
-        self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(DISCONNECT_TIMEOUT_S)
+        with contextlib.suppress(RuntimeError, ValueError):  # the connection was lost at this very moment
+            self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(DISCONNECT_TIMEOUT_S)
         self._client.disconnect()
         self._client.loop_stop()
 
