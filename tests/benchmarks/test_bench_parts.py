@@ -74,6 +74,21 @@ def test_a_foreign_file_gets_what_the_options_say(tmp_path: Path) -> None:
         specs.of_files([tmp_path / "net.onnx"], ForeignOptions(labels=("sad", "happy"), mean=(0.5, 0.5)), [])
 
 
+@pytest.mark.parametrize("mean", [(0.5,), (0.5, 0.4, 0.3)])
+def test_grey_faces_go_into_all_three_channels(tmp_path: Path, mean: tuple[float, ...]) -> None:
+    weights = channels_last_network(tmp_path / "net.onnx")
+    options = ForeignOptions(labels=("sad", "happy"), colour="grey", mean=mean, std=(0.25,))
+    (spec,) = specs.of_files([tmp_path / "net.onnx"], options, [])
+    assert (spec.colour, spec.facts.macs, spec.notes) == ("grey", 6, ())
+    crops = np.random.RandomState(0).randint(0, 256, (5, 16, 16)).astype(np.uint8)
+    pixels = np.repeat(crops[..., None] / 255, 3, 3)
+    logits = ((pixels - mean) / 0.25).mean((1, 2)) @ weights
+    found = backends.of_plain(tmp_path / "net.onnx", 1, what_it_expects(spec))(crops)
+    assert np.allclose(found, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), atol=1e-5)
+    (assumed,) = specs.of_files([tmp_path / "net.onnx"], ForeignOptions(labels=("sad", "happy")), [])
+    assert "rgb is assumed" in assumed.notes[0]
+
+
 def test_multiply_adds_are_counted_by_hand() -> None:
     file = default_model()
     found = cost.count(file.read_bytes(), (1, 1, 48, 48))

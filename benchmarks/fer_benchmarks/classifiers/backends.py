@@ -30,7 +30,9 @@ class Plain:
     size: int
     """Of its input's side, pixels."""
     colour: str
-    """"grey" or "rgb"."""
+    """Of the faces that it is fed: "grey" or "rgb"."""
+    channels: int
+    """Of its input; grey faces may go into all three."""
     mean: tuple[float, ...]
     """Of pixels 0..255, one value or one per channel."""
     std: tuple[float, ...]
@@ -42,8 +44,8 @@ class Plain:
 
     def tensor(self, faces: NDArray[np.uint8]) -> Tensor:
         """faces: uint8 [n, channels, size, size] -> what the file takes."""
-        if faces.shape[1] < len(self.mean):  # a grey face in all channels
-            faces = faces.repeat(len(self.mean), axis=1)
+        if faces.shape[1] < self.channels:
+            faces = faces.repeat(self.channels, axis=1)
         ordered = faces.transpose(0, 2, 3, 1) if self.channels_last else faces
         if self.uint8:
             return np.ascontiguousarray(ordered)

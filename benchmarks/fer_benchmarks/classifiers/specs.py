@@ -7,16 +7,13 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from fer_benchmarks.classifiers import backends
+from fer_benchmarks.classifiers import foreign
 from fer_benchmarks.classifiers.backends import Plain, Task
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 from fer_runtime.model import cost
 from fer_runtime.model.manifest import METADATA_KEY
-from fer_runtime.model.normalization import EXAMPLE_LABELS, ForeignOptions, check_labels, normalization
-from fer_runtime.model.preprocessing import CHANNELS
+from fer_runtime.model.normalization import ForeignOptions
 from fer_runtime.model.session import Classifier, open_file
 from fer_runtime.records import from_plain
 
@@ -133,53 +130,17 @@ def _of_file(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
 
 def _foreign(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec, Plain]:
     """A file without our manifest. Raises FerError where the options are too few, or do not fit it."""
-    if not options.labels:
-        raise FerError(
-            f"{file} carries no fer-edge manifest: expected a file of fer-export, or --labels in the order of its "
-            f"outputs, such as {EXAMPLE_LABELS}"
-        )
-    check_labels(options.labels)
-    inputs = open_file(file).get_inputs()
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in cost.INPUT_TYPES:
-        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-        raise FerError(f"{file} takes {found}: expected one input of four dimensions, float or uint8")
-    last = inputs[0].shape[3] in (1, 3) and inputs[0].shape[1] not in (1, 3)
-    channels, height = (inputs[0].shape[3], inputs[0].shape[1]) if last else inputs[0].shape[1:3]
-    size = _agreed(file, "--size", height if isinstance(height, int) else None, options.size, 48)
-    fixed = channels if isinstance(channels, int) else None
-    tripled = fixed == 3 and options.colour == "grey"  # a grey face in all three channels
-    count = 3 if tripled else _agreed(file, "--colour", fixed, CHANNELS.get(options.colour or ""), 1)
-    colours = {number: colour for colour, number in CHANNELS.items()}
-    if count not in colours:
-        raise FerError(f"{file} takes {count} channels: expected 1 (grey) or 3 (rgb)")
-    uint8 = inputs[0].type == "tensor(uint8)"
-    if uint8 and (options.mean or options.std):
-        raise FerError(f"{file} takes uint8 pixels as they are: leave out --mean and --std")
-    taken = normalization(options, count)
-    mean = taken.mean * count if tripled and len(taken.mean) == 1 else taken.mean
-    colour = "grey" if tripled else colours[count]
-    plain = Plain(options.labels, size, colour, mean, taken.std, last, uint8)
-    probabilities = backends.of_plain(file, 1, plain)(np.zeros((1, size, size), np.uint8))
-    if probabilities.shape != (1, len(options.labels)):
-        raise FerError(
-            f"{file} gives {probabilities.shape[1:]} classes for {len(options.labels)} --labels: give one a class"
-        )
-    shape = (1, size, size, count) if last else (1, count, size, size)
-    counted = cost.count(file.read_bytes(), shape)
-    facts = _facts(file)
+    plain = foreign.expected(file, options)
+    shape = (
+        (plain.size, plain.size, plain.channels) if plain.channels_last else (plain.channels, plain.size, plain.size)
+    )
+    counted, facts = cost.count(file.read_bytes(), (1, *shape)), _facts(file)
     if counted:
         facts = replace(facts, macs=counted.macs, parameters=counted.parameters)
     command = _command(Task("onnxruntime", str(file), plain))
     assumed = f"{name}: rgb is assumed, as it takes three channels; --colour grey feeds grey faces to all three"
-    notes = (assumed,) if count == 3 and options.colour is None else ()
-    return ModelSpec(name, "onnxruntime", options.labels, size, colour, facts, command, True, notes), plain
-
-
-def _agreed(file: Path, option: str, fixed: int | None, stated: int | None, default: int) -> int:
-    """The file's own number, else the option's. Raises FerError where they differ."""
-    if fixed and stated and fixed != stated:
-        raise FerError(f"{option} does not fit {file}: its input says {fixed}, the option {stated}")
-    return fixed or stated or default
+    notes = (assumed,) if plain.channels == 3 and options.colour is None else ()
+    return ModelSpec(name, "onnxruntime", plain.labels, plain.size, plain.colour, facts, command, True, notes), plain
 
 
 def _facts(file: Path) -> FileFacts:
