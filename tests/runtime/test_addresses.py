@@ -222,10 +222,14 @@ def test_links_to_devices_are_cameras(command: Run, tmp_path: Path) -> None:
     assert is_camera("/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0")
     assert not is_camera(str(tmp_path))
     assert not is_camera("clip.mp4")
-    for name in (tmp_path / "camera", "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0"):
+    reasons = {
+        tmp_path / "camera": "it is there: is another program using it, or is it no camera?",
+        "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0": "cameras found: ",
+    }
+    for name, reason in reasons.items():
         done = command("fer-run", "--source", name, "--headless", "--size", "640x480")
         assert done.returncode == 1
-        assert f"cannot open camera {name}: cameras found:" in done.stderr
+        assert f"cannot open camera {name}: {reason}" in done.stderr
 
 
 def test_a_pipe_is_refused_as_what_it_is(command: Run, tmp_path: Path) -> None:

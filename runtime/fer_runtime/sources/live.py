@@ -1,6 +1,7 @@
 """Cameras and streams: only the newest frame counts, and a source that dies is opened again."""
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -199,7 +200,7 @@ def _is_there(name: str) -> bool:
     if name == "picamera":
         return False
     if not is_address(name):
-        return Path(f"/dev/video{name}" if name.isdecimal() else name).exists()
+        return _device(name).exists()
     try:
         url = urlsplit(name)
         if url.scheme not in PORTS:
@@ -216,5 +217,14 @@ def _advice(name: str) -> str:
         return f"the server says {reason}" if reason else "is the address right and the server up?"
     if name == "picamera":
         return "is another program using it? `rpicam-hello --list-cameras` lists what the system finds"
+    device = _device(name)
+    if device.exists() and not os.access(device, os.R_OK | os.W_OK):
+        return "this user may not open it: `sudo usermod -aG video $USER`, then log in again"
+    if device.exists():
+        return "it is there: is another program using it, or is it no camera? fer-doctor lists cameras"
     cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
     return f"cameras found: {cameras}; plug one in, or give a video with --source FILE"
+
+
+def _device(name: str) -> Path:
+    return Path(f"/dev/video{name}" if name.isdecimal() else name)
