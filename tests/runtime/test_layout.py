@@ -115,6 +115,8 @@ def test_the_classes_are_those_of_torchvision(tmp_path: Path) -> None:
         ("{fer2013,rafdb}/{train,test}/{happy,sad}/1.png", "fer2013 and rafdb seem to be datasets of their own"),
         ("{fer2013,rafdb}/{train,test}/{1,2}/1.png", "fer2013 and rafdb seem to be datasets of their own"),
         ("{S005,S010,S011}/{001,006}/1.png", "all hold 001 and 006, so that either may be the classes"),
+        ("{hap\x01py,sad}/1.png", "the class folder 'hap\\x01py' cannot be a label: rename it"),
+        ("train/{hap\udcffpy,sad}/1.png", "the class folder 'hap\\udcffpy' cannot be a label: rename it"),
         ("{AF01,AF02,AM01}/{1,2}.png", "numbered as people or videos are"),
         ("cropped/{1-30-1280x720,video2_left}/{1,2}.png", "numbered as people or videos are"),
         ("{ours,theirs}/{feliz,triste}/1.png", "ours and theirs all hold feliz and triste"),

@@ -34,3 +34,26 @@ def test_folds_are_not_trained_on_as_classes_or_as_one_set(command: Run, tmp_pat
     assert done.returncode == 1
     assert "fold_0 is a part that may be trained or tested on: move what to train on into train" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_not_kept_among_the_faces(command: Run, tmp_path: Path) -> None:
+    """Else its diagrams would be a class the next time."""
+    write_faces(tmp_path, "a", "train", 2, 0)
+    done = command("fer-train", "fit", ".", "--model", "nano", cwd=tmp_path / "train")
+    assert done.returncode == 1
+    assert "runs/nano is inside ., where its pictures would be read as faces: choose another --out" in done.stderr
+    assert not (tmp_path / "train" / "runs").exists()
+
+
+def test_class_names_of_any_letters_are_trained_on(command: Run, tmp_path: Path) -> None:
+    write_faces(tmp_path / "data", "a", "train", 5, 0)
+    names = {"happy": "快乐", "sad": "$\\nosuch$", "neutral": "ärger, groß"}
+    for mood, name in names.items():
+        (tmp_path / "data" / "train" / mood).rename(tmp_path / "data" / "train" / name)
+    done = command("fer-train", "fit", "data", "--model", "nano", "--epochs", 1, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert (tmp_path / "runs" / "nano" / "confusion.png").exists()
+    done = command("fer-train", "evaluate", "runs/nano/model.pt", "data", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in names.values())

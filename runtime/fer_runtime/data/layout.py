@@ -145,6 +145,8 @@ def _check_classes(origin: object, paths: Sequence[PurePosixPath], places: Seque
         first = next(path for path, place in zip(paths, places, strict=True) if place is None)
         raise FerError(f"{origin} has images outside class folders (first: {first}): expected <class>/<image>")
     labels = _names(place.label for place in placed)
+    if unprintable := next((label for label in labels if not label.isprintable()), None):
+        raise FerError(f"{origin}: the class folder {unprintable!r} cannot be a label: rename it in printable letters")
     _refuse_ambiguous(origin, labels)
     other = [place for place in placed if not names_expression(place.label)]
     below = _names(name for place in other for name in place.inside.split("/")[:-1])

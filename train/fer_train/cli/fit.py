@@ -87,6 +87,8 @@ def fit(
 
     out = out or Path("runs") / model
     state = out / "last.pt"
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise FerError(f"{out} is inside {data}, where its pictures would be read as faces: choose another --out")
     if state.exists() and not resume:
         raise FerError(f"{out} already holds a run: add --resume to continue it, or choose another --out")
     with group(device) as processes:

@@ -1,6 +1,7 @@
 """What a run leaves for the reader: metrics.json, curves, confusion matrix, augmented faces."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def write_confusion(path: Path, scores: Scores, classes: tuple[str, ...], title:
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(title=title, xlabel="predicted", ylabel="labelled")
     for y, row in enumerate(shares):
         for x, share in enumerate(row):
@@ -55,5 +56,6 @@ def write_faces(path: Path, faces: Tensor) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with written_whole(path) as beside:
+    with written_whole(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that its font lacks are drawn as boxes
         figure.savefig(beside, dpi=110)
