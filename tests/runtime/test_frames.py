@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import Run
-from fer_benchmarks.demo_clip import render
+from fer_benchmarks.demo_clip import FRAMES, render
 from fer_runtime import Classifier, Loop
 from fer_runtime.sources.factory import open_source
 from fer_runtime.sources.live import MAX_BROKEN, Live
@@ -75,6 +75,17 @@ def test_a_grey_camera_has_faces_too() -> None:
     frame, result = next(iter(Loop(source, Classifier())))
     assert frame.image.shape == (480, 640, 3)
     assert len(result.faces) == 2
+
+
+def test_frames_can_be_asked_for_again(clip: Path) -> None:
+    """As in a notebook, where a cell is run twice."""
+    video = open_source(str(clip))
+    first, second = ([frame.media_time for frame in video.frames()] for _ in range(2))
+    assert first == second
+    assert len(first) == FRAMES
+    source = camera(render(0))
+    for _ in range(2):
+        assert [frame.image.shape for frame in islice(source.frames(), 3)] == [(480, 640, 3)] * 3
 
 
 def test_a_fault_in_the_reading_thread_reaches_the_caller() -> None:

@@ -63,23 +63,24 @@ class Video:
         self.live = realtime
         self.notes: list[str] = []
         self._shown = redact_url(str(path))
-        capture = partial(open_address, path) if isinstance(path, str) else partial(open_file, path)
-        self._capture = capture()
+        self._open = partial(open_address, path) if isinstance(path, str) else partial(open_file, path)
+        self._capture = self._open()
         if not self._capture.isOpened():
             raise FerError(
                 f"{self._shown} is neither a video nor a picture that OpenCV can read: "
                 "expected for example .mp4, .mkv, .avi, .jpg or .png"
             )
         declared = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = nominal_fps(declared) or _measured_fps(capture())
+        self.fps = nominal_fps(declared) or _measured_fps(self._open())
         self._count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # by the declared rate; below 0 when unknown
         self._seconds = self._count / declared if declared > 0 else 0.0
-        self._clock = MediaClock(self.fps, jumps=Path(self._shown).suffix.lower() in JUMPING)
-        self._index = 0  # of the next frame
-        self._broken = 0  # frames that could not be decoded
+        self._begin()
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
         """The frames in order for which `should_decode`. Raises FerError when there is none."""
+        if not self._capture.isOpened():  # asked for a second time
+            self._capture = self._open()
+        self._begin()
         given, shown = 0, 0.0  # frames, and media time of the last one
         started = time.monotonic()
         try:
@@ -99,6 +100,11 @@ class Video:
         finally:
             self._capture.release()
         self._conclude(given)
+
+    def _begin(self) -> None:
+        self._clock = MediaClock(self.fps, jumps=Path(self._shown).suffix.lower() in JUMPING)
+        self._index = 0  # of the next frame
+        self._broken = 0  # frames that could not be decoded
 
     def _timed(self) -> Iterator[tuple[int, float]]:
         """Index and media time of each frame, which can be decoded then."""

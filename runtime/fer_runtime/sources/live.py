@@ -90,6 +90,9 @@ class Live:
         Only a stream with a duration, such as a recording by RTSP, has an end. should_decode is called in the thread
         that reads, on_idle in the caller's.
         """
+        if self._over.is_set():  # asked for a second time
+            self._over.clear()
+            self._newest, self._index, self._wait, self._capture = None, 0, 0.0, self._open()
         reader = threading.Thread(target=self._read, args=[should_decode], name="capture", daemon=True)
         reader.start()
         try:
