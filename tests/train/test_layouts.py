@@ -15,7 +15,7 @@ def test_fit_and_audit_say_first_what_they_understood(command: Run, tmp_path: Pa
         "data: 18 train, 9 test (train_set is train, test_set is test); 3 classes in ImageFolder's order: "
         "happy, neutral, sad"
     )
-    done = command("fer-train", "audit", tmp_path / "data")
+    done = command("fer-train", "audit", ".", cwd=tmp_path / "data")
     assert done.stdout.splitlines()[0] == understood
     done = command(
         "fer-train", "fit", tmp_path / "data", "--model", "nano", "--epochs", 1, "--device", "cpu",

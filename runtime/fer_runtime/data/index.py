@@ -111,7 +111,7 @@ def _of_images(path: Path, found: Listing) -> Index:
     folders = [f"{folder} is {split}" for folder, split in understood.splits.items() if folder != split]
     if any(entry.split != entry.folder for entry in entries):
         folders.append("PublicTest_* in test is valid")
-    head = f"{path.name}/{understood.wrapper}".rstrip("/")
+    head = f"{path.resolve().name}/{understood.wrapper}".rstrip("/")
     classes = tuple(sorted({entry.label for entry in entries}))
     return _index(entries, classes, IMAGEFOLDER_ORDER, head, folders, notes)
 
@@ -147,7 +147,7 @@ def _of_table(path: Path, inside: PurePosixPath, stream: IO[bytes], notes: tuple
     _check_trained(path, entries)
     present = {row.label for row in rows}
     classes = tuple(label for label in fer2013_csv.CLASSES if label in present)
-    return _index(entries, classes, CSV_ORDER, str(path.name / inside), [], notes)
+    return _index(entries, classes, CSV_ORDER, str(path.resolve().name / inside), [], notes)
 
 
 def _index(

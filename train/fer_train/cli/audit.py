@@ -43,11 +43,11 @@ def audit(data: Path, json_file: Path | None) -> None:
         faces = dataset.load(data)
         progress.remove_task(reading)
         found = examine(faces, data, partial(progress.track, description="comparing"))
-    for note in faces.notes:
-        click.echo(f"note: {note}", err=True)
     if json_file:
         write_text(json_file, report(found, faces.fingerprint).to_json())
     click.echo(f"{faces.understood}\n")
+    for note in faces.notes:
+        click.echo(f"note: {note}", err=True)
     _say(found)
     if found.leaked_images:
         raise GateError(
