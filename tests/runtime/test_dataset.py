@@ -95,6 +95,7 @@ def test_other_sizes_modes_and_broken_images(tmp_path: Path) -> None:
     assert len(data.split("train")) == 10
     assert "2 images cannot be decoded" in data.notes[0]
     assert "3 images were not 48x48 grey" in data.notes[1]
+    assert "1 images are oblong, and only their centre square counts" in data.notes[2]
     deep = data.split("train").names.index("train/sad/deep.png")
     assert np.array_equal(data.split("train").pixels[deep, 0], face)
 

@@ -15,6 +15,7 @@ from fer_runtime.data.index import SPLITS, Entry, Split, opened
 from fer_runtime.errors import FerError
 from fer_runtime.model.preprocessing import CHANNELS, to_face
 
+OBLONG = 1.1  # longer side by shorter one from which a picture is no crop of a face
 CARVED = 0.1  # share of train that becomes validation where the data has none
 
 
@@ -155,7 +156,7 @@ def _decoded(
     _check_memory(len(entries) * CHANNELS[colour] * size * size, spool)
     splits: dict[Split, Faces] = {}
     broken: list[str] = []
-    converted = 0
+    converted = oblong = 0
     for split in SPLITS:
         here = [entry for entry in entries if entry.split == split]
         pixels = _room((len(here), CHANNELS[colour], size, size), spool)
@@ -166,6 +167,7 @@ def _decoded(
                 broken.append(str(entry.path))
                 continue
             converted += image.shape != ((size, size) if colour == "grey" else (size, size, 3))
+            oblong += max(image.shape[:2]) > OBLONG * min(image.shape[:2])
             pixels[len(kept)] = to_face(image, size, colour)
             kept.append(entry)
         if kept:
@@ -173,6 +175,11 @@ def _decoded(
             splits[split] = Faces(pixels[: len(kept)], labels, tuple(entry.name for entry in kept), spool)
     notes = [f"{len(broken)} images cannot be decoded and were left out (first: {broken[0]})"] if broken else []
     notes += [f"{converted} images were not {size}x{size} {colour} and were converted"] if converted else []
+    if oblong:
+        notes.append(
+            f"{oblong} images are oblong, and only their centre square counts: "
+            "if these are photos, cut the faces out first, with fer-train crop"
+        )
     return splits, notes
 
 
