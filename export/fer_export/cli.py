@@ -1,5 +1,6 @@
 """fer-export: a checkpoint as one self-describing ONNX file, proved against PyTorch."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,8 @@ def cli(
     refuse_same([*set(places.values()), json_file], [model, calibration, data])
     for place in [*places.values(), *([json_file] if json_file else [])]:
         check_place(place)
-    source = load(model, LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data))
+    with warnings.catch_warnings(action="ignore"):  # of a user's own network
+        source = load(model, LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data))
     labelled = scoring_set.load(data, source.manifest) if data else None
     calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
     for note in (*source.notes, *(labelled.notes if labelled else ())):
@@ -121,7 +123,7 @@ def _converted(
     from fer_runtime.errors import GateError
 
     try:
-        with _progress() as on_progress:
+        with _progress() as on_progress, warnings.catch_warnings(action="ignore"):
             return convert(source, options, calibrated_on, faces, on_progress)
     except GateError:
         click.echo("no file was written", err=True)

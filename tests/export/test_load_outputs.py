@@ -80,6 +80,7 @@ def plain_twin() -> nn.Module:
         ("Headless", "gives 16 numbers for each face and not 3, as labels: is it a network of features"),
         ("Maps", "gives [64, 8, 48, 48], maps of features"),
         ("Auxiliary", "gives several outputs of [batch, 3] (0, 1): let it return the one to use"),
+        ("Argmax", "gives whole numbers [64], such as argmax does: expected logits [64, 3]"),
         ("Squeezed", "gives [3] for one face: expected [1, 3]"),
         ("Dropping", "gives other outputs each time for the same faces"),
         ("Noisy", "gives other outputs each time for the same faces"),
@@ -101,6 +102,15 @@ def test_the_true_reason_is_told(name: str, told: str) -> None:
 def test_the_size_that_it_takes_is_told() -> None:
     torch.save(made("Grey").state_dict(), "weights.pt")
     assert "it takes 1x48x48; give --size 48" in refused("weights.pt", "--arch", "nets:Grey", *LABELS, "--size", 40)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", ["InDouble", "InHalf"])
+def test_outputs_of_another_precision(name: str) -> None:
+    network = saved_weights(name)
+    export("weights.pt", "--arch", f"nets:{name}", *LABELS)
+    wanted = expected(network, faces(1)).float().numpy()
+    assert np.abs(Classifier(Path("weights.onnx")).logits(faces(1)) - wanted).max() < 1e-3
 
 
 @pytest.mark.usefixtures("here")

@@ -98,6 +98,18 @@ class Auxiliary(Grey):
     def forward(self, x):
         return super().forward(x), super().forward(x.flip(3))
 
+class InDouble(Grey):
+    def forward(self, x):
+        return super().forward(x).double()
+
+class InHalf(Grey):
+    def forward(self, x):
+        return super().forward(x).half()
+
+class Argmax(Grey):
+    def forward(self, x):
+        return super().forward(x).argmax(1)
+
 class Sigmoid(Grey):
     def forward(self, x):
         return super().forward(x).sigmoid()

@@ -37,6 +37,19 @@ class Picked(nn.Module):
         return found
 
 
+class InFloat32(nn.Module):
+    """A network whose outputs are of another precision."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the file's outputs are."""
+        found: Tensor = self.network(x).float()
+        return found
+
+
 class Logarithm(nn.Module):
     """The logarithm of a network's probabilities, whose softmax they are."""
 
@@ -58,6 +71,9 @@ def as_logits(path: Path, network: nn.Module, tried: Tensor, classes: int) -> tu
     Raises FerError for outputs of another shape, and for those that no logits can be got from.
     """
     network, notes = _single(path, network, tried, classes)
+    with torch.no_grad():
+        if network(tried[:1]).dtype != torch.float32:
+            network = InFloat32(network)
     found = probe.check(path, network, tried)
     if _sums_to_one(found) or _sums_to_one(found.exp()):
         return _before_softmax(network, tried, found, notes)
@@ -128,6 +144,13 @@ def _logits_of(fitting: dict[int | str, Tensor]) -> int | str | None:
 def _other_shape(found: Tensor, count: int, classes: int) -> str:
     """What is wrong with an output that is not [count, classes]."""
     shape = list(found.shape)
+    if not found.is_floating_point():
+        return f"gives whole numbers {shape}, such as argmax does: expected logits [{count}, {classes}]"
+    if classes == 2 and found.numel() == count:
+        return (
+            "gives one number for each face and not 2, as labels: let it return two logits, such as "
+            "torch.cat([torch.zeros_like(z), z], 1), z being what goes into its sigmoid"
+        )
     if found.ndim == 2 and shape[0] == count and shape[1] >= FEATURES * classes:
         return (
             f"gives {shape[1]} numbers for each face and not {classes}, as labels: is it a network of features, "

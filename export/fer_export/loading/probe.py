@@ -52,8 +52,8 @@ def check(path: Path, network: Network, tried: Tensor) -> Tensor:
     if (change := _difference(first, again)) > MAX_CHANGE:
         raise FerError(
             f"{path} gives other outputs each time for the same faces (by {change:.2g}): something in its forward is "
-            "random, such as F.dropout without training=self.training; make it a module, nn.Dropout, which eval() "
-            "switches off"
+            "random or counts, such as F.dropout without training=self.training; make it a module, nn.Dropout, which "
+            "eval() switches off"
         )
     if (change := _difference(first[:1], alone)) > MAX_MIXED:
         raise FerError(
@@ -118,4 +118,4 @@ def _why(path: Path, network: nn.Module, candidates: list[int], size: int) -> st
     other = _first_that_runs(network, ((2, count, side) for side in OTHER_SIZES for count in candidates))
     if other is not None:
         return f"{fails_on}: it takes {other[1]}x{other[2]}x{other[2]}; give --size {other[2]}"
-    return f"{fails_on}: give the --size it takes"
+    return f"{fails_on}, and at all other sizes: its forward must take [batch, channels, size, size] and nothing else"
