@@ -82,6 +82,16 @@ def test_a_recording_of_a_variable_rate_lasts_as_long_as_its_source(command: Run
     assert seconds == pytest.approx(KEPT_TIMES[-1], abs=0.25)
 
 
+def test_a_codec_that_opencv_lacks_is_named(command: Run, clip: Path, tmp_path: Path) -> None:
+    """AV1 without a decoder in software, as in the wheels of OpenCV 5."""
+    video = encode(clip, tmp_path / "clip.mp4", "-c:v", "libaom-av1", "-cpu-used", "8", "-frames:v", "5")
+    done = command("fer-run", "--source", video, "--headless")
+    if done.returncode == 0:  # an OpenCV that has one
+        assert done.stdout.count('"track"') == 10
+    else:
+        assert "holds no frame that OpenCV can decode (codec av01)" in done.stderr
+
+
 def test_max_fps_and_realtime_follow_the_files_own_time(command: Run, clip: Path, tmp_path: Path) -> None:
     video = variable_rate(clip, tmp_path / "variable.webm", "-c:v", "libvpx", "-deadline", "realtime")
     done = command("fer-run", "--source", video, "--headless", "--max-fps", 5)

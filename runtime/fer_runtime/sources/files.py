@@ -74,6 +74,8 @@ class Video:
         self.fps = nominal_fps(declared) or _measured_fps(self._open())
         self._count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # by the declared rate; below 0 when unknown
         self._seconds = self._count / declared if declared > 0 else 0.0
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
+        self._codec = code.to_bytes(4, "little").decode("ascii", "replace").lower() if code > 0 else "unknown"
         self._begin()
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
@@ -117,12 +119,18 @@ class Video:
     def _conclude(self, given: int) -> None:
         """Note what was left out. Raises FerError where that is everything."""
         if given == 0 and (self._index == 0 or self._broken):
-            raise FerError(f"{self._shown} holds no frame that can be decoded: is it complete?")
+            raise FerError(
+                f"{self._shown} holds no frame that OpenCV can decode (codec {self._codec}): is it complete? "
+                "If it plays elsewhere, convert it, as with `ffmpeg -i IN -c:v libx264 OUT.mp4`"
+            )
         if self._broken:
             self.notes.append(f"{self._broken} frames cannot be decoded and were left out")
         seconds = self._clock.last + self._clock.step
         if self._index < COMPLETE * self._count and seconds < COMPLETE * self._seconds and not self._clock.jumps:
-            self.notes.append(f"{self._shown} ends after {seconds:.1f} of {self._seconds:.1f} seconds: is it complete?")
+            self.notes.append(
+                f"{self._shown} declares {self._seconds:.1f} seconds and its frames end after {seconds:.1f}: "
+                "is it complete?"
+            )
 
     def _grab(self) -> int | None:
         """Take the next frame: how many before it are broken; None at the end."""
