@@ -7,8 +7,9 @@ from scipy.stats import binomtest, norm
 
 from fer_benchmarks.measure import statistics
 from fer_benchmarks.measure.latency import TimingConfig, Timings
-from fer_benchmarks.measure.runner import self_check
+from fer_benchmarks.measure.runner import latency_of, self_check
 from fer_benchmarks.report.pareto import Point, dominated, recommended
+from fer_benchmarks.results import PERCENTILES
 
 CONFIG = TimingConfig(1, 1, 10, None)
 
@@ -135,3 +136,11 @@ def test_the_front_and_who_dominates_whom() -> None:
     assert recommended(points, None, 0.66) == "small"
     assert recommended(points, 5, 0.69) == "base"
     assert recommended(points, 0.5, None) is None
+
+
+def test_a_percentile_of_quick_calls_lies_in_its_interval() -> None:
+    """Calls of 3 microseconds: where an end is rounded to ten nanoseconds, the median leaves the interval."""
+    figures = latency_of(np.full((5, 200), 0.003054))
+    assert list(figures.intervals) == list(PERCENTILES)
+    for name, (low, high) in figures.intervals.items():
+        assert low <= getattr(figures, name) <= high <= figures.percentiles[-1]
