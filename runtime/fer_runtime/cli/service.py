@@ -22,6 +22,7 @@ from fer_runtime.redact import redact_url
 
 NAME = "fer-run.service"
 UNIT = Path("/etc/systemd/system") / NAME
+BOOTED = Path("/run/systemd/system")  # is there on systems that systemd runs (sd_booted(3))
 ENVIRONMENT = Path("/etc/fer-run.env")
 STATE = Path("/var/lib/fer-run")  # the service's current folder, and the only one it may write in
 HOMES = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - the service sees none of them
@@ -64,8 +65,8 @@ def install(printed: bool, arguments: tuple[str, ...]) -> None:
     stand in the unit: a --source or --mqtt that holds one goes to /etc/fer-run.env, which root alone may read, as
     FER_SOURCE or FER_MQTT; so does the page's token, FER_WEB_TOKEN, unless there is one.
     """
-    program = _program_path()
     asked = parse_run_options(arguments)
+    program = _program_path()
     present = _read_environment(ENVIRONMENT)
     unit = unit_text(program, asked, present)
     if printed:
@@ -75,7 +76,7 @@ def install(printed: bool, arguments: tuple[str, ...]) -> None:
         return
     from fer_runtime.files import write_text
 
-    _systemctl("--version")
+    _check_systemd()
     added = dict(asked.environment)
     if "web" in asked.values and TOKEN not in present:
         added[TOKEN] = secrets.token_urlsafe(16)
@@ -235,6 +236,15 @@ def _set_environment(file: Path, variables: dict[str, str]) -> None:
         kept.append(f'{name}="{escaped}"')
     with written_whole(file, mode=0o600) as temp_path:
         temp_path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+
+def _check_systemd() -> None:
+    """Raise FerError now, instead of after files were written, where no service can be installed."""
+    _systemctl_path()
+    if not BOOTED.is_dir():
+        raise FerError("this system was not booted with systemd (a container?): start fer-run by other means")
+    if not os.access(UNIT.parent, os.W_OK):
+        raise FerError(f"{UNIT.parent} can be written by root alone: use sudo")
 
 
 def _systemctl(*words: str) -> None:
