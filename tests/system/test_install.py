@@ -57,7 +57,7 @@ def test_the_commands_of_a_pi_work(clean: Path, tmp_path: Path) -> None:
     assert doctor.returncode == 0, doctor.stdout
     plain = json.loads((tmp_path / "doctor.json").read_text())
     assert {check["status"] for check in plain["checks"]} <= {"ok", "note"}
-    model = next(clean.parent.rglob("fer-small.int8.onnx"))
+    model = next(clean.parent.rglob("fer-small-votes.int8.onnx"))
     assert answer(clean, "fer-verify", model).returncode == 0
 
 

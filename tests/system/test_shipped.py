@@ -9,14 +9,16 @@ import pytest
 from conftest import ROOT, Run
 from fer_runtime.files import sha256
 from fer_runtime.model.manifest import golden_faces
-from fer_runtime.model.session import Classifier, default_model
+from fer_runtime.model.session import DEFAULT_MODEL, Classifier, default_model, shipped_models
 from fer_train import checkpoint
 
+# At least, on PublicTest: of the labels, or for networks that learned votes of the class with most of them.
+ACCURACY = {"fer-nano": 0.65, "fer-small": 0.68, "fer-base": 0.69, "fer-small-votes": 0.74, "fer-teacher-votes": 0.83}
 MODELS = sorted((ROOT / "models").glob("*.pt"))
 
 
 def test_every_size_is_there() -> None:
-    assert {"fer-nano", "fer-small", "fer-base"} == {path.stem for path in MODELS}
+    assert {path.stem for path in MODELS} == set(ACCURACY)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
@@ -31,14 +33,15 @@ def test_the_card_says_what_the_checkpoint_holds(path: Path) -> None:
     assert f"{loaded.manifest.parameters:,}" in card
     assert sha256(path) in card
     assert loaded.metrics["train_copies_dropped"] == 351
-    assert metrics["accuracy"] >= {"fer-nano": 0.65, "fer-small": 0.68, "fer-base": 0.69}[path.stem]
+    assert metrics["accuracy"] >= ACCURACY[path.stem]
+    assert loaded.metrics.get("valid_labels", "data") == ("votes" if "votes" in path.stem else "data")
 
 
 def test_the_default_model_is_our_small_one_in_int8() -> None:
     classifier = Classifier()
     manifest = classifier.manifest
     assert manifest.precision == "int8"
-    assert manifest.checkpoint == sha256(ROOT / "models" / "fer-small.pt")
+    assert manifest.checkpoint == sha256(ROOT / "models" / f"{DEFAULT_MODEL}.pt")
     assert manifest.labels == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
     golden = manifest.golden
     assert golden is not None
@@ -48,7 +51,7 @@ def test_the_default_model_is_our_small_one_in_int8() -> None:
 
 def test_the_default_model_answers_as_its_checkpoint(command: Run) -> None:
     """Its weights are rounded on faces that are not here, but it must be this checkpoint's, and agree with it."""
-    done = command("fer-verify", default_model(), "--against", ROOT / "models" / "fer-small.pt")
+    done = command("fer-verify", default_model(), "--against", ROOT / "models" / f"{DEFAULT_MODEL}.pt")
     assert done.returncode == 0, done.stdout + done.stderr
     recipe = Classifier(default_model()).manifest.quantization
     assert (recipe["rounding"], recipe["ranges"], recipe["fp32"]) == ("compensated", "mse", [])
@@ -56,7 +59,7 @@ def test_the_default_model_answers_as_its_checkpoint(command: Run) -> None:
 
 def test_the_benchmarked_accuracy_is_the_checkpoint() -> None:
     rows = {row["name"]: row for row in json.loads((ROOT / "docs" / "bench.json").read_text())["models"]}
-    for path in MODELS:
+    for path in (path for path in MODELS if "votes" not in path.stem):  # the benchmark scores on labels
         scores, expected = rows[f"{path.stem}.onnx"]["scores"], checkpoint.load(path).metrics["valid"]
         assert {key: scores[key] for key in expected} == expected
 
@@ -65,7 +68,8 @@ def test_a_shipped_model_is_found_by_its_name(command: Run, tmp_path: Path) -> N
     picture = tmp_path / "a.png"
     picture.write_bytes((ROOT / "docs" / "demo.png").read_bytes())
     run = ["fer-run", "--source", picture, "--headless", "--jsonl", "-", "--model"]
-    named, default, unknown = (command(*run, name, cwd=tmp_path) for name in ("fer-small", default_model(), "fer-huge"))
+    wanted = ("fer-small", shipped_models()["fer-small"], "fer-huge")
+    named, default, unknown = (command(*run, name, cwd=tmp_path) for name in wanted)
     assert named.returncode == default.returncode == 0, named.stderr
     assert json.loads(named.stdout.splitlines()[-1])["faces"] == json.loads(default.stdout.splitlines()[-1])["faces"]
     assert unknown.returncode == 1

@@ -48,7 +48,7 @@ def _shipped(_context: click.Context, _option: click.Parameter, value: Path | No
 
 model: Decorator = click.option(
     "--model", type=FILE, callback=_shipped, metavar="FILE|NAME",
-    help="ONNX file that fer-export wrote, or a model of the package: fer-small.  [default: fer-small]",
+    help="ONNX file that fer-export wrote, or fer-small-votes or fer-small of the package.  [default: fer-small-votes]",
 )  # fmt: skip
 json_file: Decorator = click.option("--json", "json_file", type=FILE, metavar="FILE", help="Also write a JSON report.")
 threads: Decorator = click.option(

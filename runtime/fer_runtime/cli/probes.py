@@ -16,8 +16,8 @@ from pathlib import Path
 
 from fer_runtime.system import cpu
 
-# Of assets/fer-small.int8.onnx.
-DEFAULT_MODEL_SHA256 = "ec4af38d35b9a249bdfbc7ee3ab8c691dcc50f74fb89d443ce9fc9511f59b161"
+# Of assets/fer-small-votes.int8.onnx.
+DEFAULT_MODEL_SHA256 = "4cf3159d1a23dcecff473ad931e2d807f61fe7b55f687278b9588a969da08e81"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 OPTIONAL = {"starlette": "web", "paho-mqtt": "mqtt", "picamera2": "ribbon cameras"}
 INT8_ADVICE = "int8 gains little on this processor: fp32 files run nearly as fast; fer-bench compares them"

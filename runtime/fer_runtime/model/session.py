@@ -15,7 +15,7 @@ from fer_runtime.model.inference import batched
 from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIES, Manifest, parse
 from fer_runtime.model.onnx_format import OUTSIDE
 
-DEFAULT_MODEL = "fer-small"
+DEFAULT_MODEL = "fer-small-votes"
 NOWHERE = "/nonexistent/"
 MAKER = "that fer-export wrote"
 MAX_MODEL_BYTES = 256 * 2**20  # fer-export writes no larger ones
