@@ -161,7 +161,7 @@ def _index(
 
 
 def _notes(found: Listing, entries: list[Entry], strays: list[PurePosixPath]) -> tuple[str, ...]:
-    """What is told of a folder or zip: whatever in it is not read."""
+    """What of a folder or zip is not read, for the user."""
     notes = []
     if strays:
         notes.append(f"{len(strays)} images outside class folders were passed over (first: {strays[0]})")

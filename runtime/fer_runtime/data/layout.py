@@ -97,9 +97,9 @@ def _wrapper(folders: list[Parts]) -> Parts:
             return prefix
         below = _names(parts[1] for parts in inside if len(parts) > 1)
         direct = any(len(parts) == 1 for parts in inside)
-        told = sum(map(names_expression, below))
-        if split_of(tops[0]) or told > 1:
-            wraps = told > 1 and not split_of(tops[0])
+        classes = sum(map(names_expression, below))
+        if split_of(tops[0]) or classes > 1:
+            wraps = classes > 1 and not split_of(tops[0])
         elif reason_to_ask(tops[0]) or names_expression(tops[0]):
             wraps = False
         else:

@@ -69,7 +69,7 @@ def _in_folder(root: Path) -> Listing:
             found.others.append((inside, lambda file=file: file.open("rb")))  # type: ignore[misc]
         elif file.is_file() and file.stat().st_size <= MAX_IMAGE_BYTES:
             found.images.append((inside, file.read_bytes))
-        else:  # too large, a link to nowhere, a device: told as an image that cannot be read
+        else:  # too large, a link to nowhere, a device: counts as an image that cannot be decoded
             found.images.append((inside, bytes))
     return found
 

@@ -48,7 +48,7 @@ def audit(data: Path, json_file: Path | None) -> None:
     click.echo(f"{faces.understood}\n")
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
-    _say(found)
+    _print_findings(found)
     if found.leaked_images:
         raise GateError(
             f"{found.leaked_images} of {found.evaluation_images} validation and test images also occur in another "
@@ -57,22 +57,22 @@ def audit(data: Path, json_file: Path | None) -> None:
         )
 
 
-def _say(found: "Audit") -> None:
+def _print_findings(found: "Audit") -> None:
     """The findings as text, with the first examples of each."""
     from fer_train.audit.audit import duplicates_between, labels_conflict, near_duplicates_between
 
-    _say_counts(found.class_counts)
+    _print_counts(found.class_counts)
     duplicates, near = found.duplicates, found.near_duplicates
     title = f"exact duplicates: {len(duplicates)} pictures in {sum(map(len, duplicates))} images"
-    _say_list(title, map(_group_line, duplicates), map(duplicates_between, duplicates))
+    _print_list(title, map(_group_line, duplicates), map(duplicates_between, duplicates))
     title = f"near-duplicates: {len(near)} pairs of pictures, {sum(pair.mirrored for pair in near)} of them mirrored"
-    _say_list(title, map(_pair_line, near), map(near_duplicates_between, near))
+    _print_list(title, map(_pair_line, near), map(near_duplicates_between, near))
     clashes = [group for group in duplicates if labels_conflict(group)]
-    _say_list(f"exact duplicates with different labels: {len(clashes)} pictures", map(_group_line, clashes))
+    _print_list(f"exact duplicates with different labels: {len(clashes)} pictures", map(_group_line, clashes))
     unsure = [pair for pair in near if labels_conflict(pair.first + pair.second)]
-    _say_list(f"near-duplicates with different labels: {len(unsure)} pairs", map(_pair_line, unsure))
-    _say_list(f"blank: {len(found.blank)} images", (image.name for image in found.blank))
-    _say_list(f"cannot be decoded: {len(found.undecodable)} images", found.undecodable)
+    _print_list(f"near-duplicates with different labels: {len(unsure)} pairs", map(_pair_line, unsure))
+    _print_list(f"blank: {len(found.blank)} images", (image.name for image in found.blank))
+    _print_list(f"cannot be decoded: {len(found.undecodable)} images", found.undecodable)
     click.echo("\nleaks" if found.leaks else "\nleaks: none possible with one split")
     for leak in found.leaks:
         click.echo(
@@ -81,7 +81,7 @@ def _say(found: "Audit") -> None:
         )
 
 
-def _say_counts(counts: dict[str, dict[str, int]]) -> None:
+def _print_counts(counts: dict[str, dict[str, int]]) -> None:
     """A row per class, a column per split."""
     from fer_train.audit.report import imbalance
 
@@ -94,7 +94,7 @@ def _say_counts(counts: dict[str, dict[str, int]]) -> None:
     click.echo(f"{'largest/smallest':{width}}" + "".join(f"{imbalance(count):9.1f}" for count in counts.values()))
 
 
-def _say_list(title: str, lines: Iterable[str], between: Iterable[set[str]] = ()) -> None:
+def _print_list(title: str, lines: Iterable[str], between: Iterable[set[str]] = ()) -> None:
     """A finding: its title, how often it lies between which splits, and the first examples."""
     from fer_train.audit.report import tally
 

@@ -65,18 +65,18 @@ def evaluate(
 
     refuse_same([json_file, html_file], [model, data, votes_file])
     loaded = Model(model)
-    told = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
+    votes = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
     found_photos = load_photos(data, loaded.manifest) if photos else None
     faces = found_photos.faces if found_photos else scoring_set.load(data, loaded.manifest)
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
-    found = evaluate(loaded, faces, split, told)
+    found = evaluate(loaded, faces, split, votes)
     if hint := label_order.note(found.labelled[0].scores):
         click.echo(f"note: {hint}", err=True)
     if found_photos:
         missed = found_photos.missed
         found = replace(found, labelled=[replace(each, missed=missed.get(each.name)) for each in found.labelled])
-    # Before a word is said: who reads only the first lines of it (`| head`) keeps the files.
+    # Before anything is printed: whoever reads only its first lines (`| head`) keeps the files.
     if json_file or html_file:
         facts = describe(model, loaded.manifest, data, faces, votes_file)
         if json_file:
@@ -84,14 +84,14 @@ def evaluate(
         if html_file:
             html_report.write(html_file, facts, found)
     for section in found.labelled:
-        _say(section, loaded.manifest.temperature)
+        _print_section(section, loaded.manifest.temperature)
     if votes_file:
         click.echo(f"\nOn other labels, the votes in {votes_file.name}; not to be compared with the figures above")
     for section in found.voted:
-        _say(section, loaded.manifest.temperature)
+        _print_section(section, loaded.manifest.temperature)
 
 
-def _say(section: "Section", temperature: float) -> None:
+def _print_section(section: "Section", temperature: float) -> None:
     scores = section.scores
     figures = {"accuracy": "{:.2%} [{:.2%}, {:.2%}]", "macro_f1": "{:.3f} [{:.3f}, {:.3f}]"}
     accuracy, f1 = (form.format(getattr(scores, name), *section.ranges[name]) for name, form in figures.items())

@@ -48,8 +48,8 @@ def finish(run: Path, data: Path, votes: Path | None, balance: str | None, half:
         found = replace(found, job=replace(found.job, recipe=replace(found.job.recipe, balance=balance)))
     out = out or state.parent
     make_folder(out)
-    told = read(votes, faces.classes) if votes else None
-    scores, notes = finish_run(found, faces, out, told, half=half)
+    label_votes = read(votes, faces.classes) if votes else None
+    scores, notes = finish_run(found, faces, out, label_votes, half=half)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"{out / 'model.pt'}: best epoch {found.best.epoch}, validation {scores.line()}")

@@ -92,23 +92,25 @@ def fit(
     if state.exists() and not resume:
         raise FerError(f"{out} already holds a run: add --resume to continue it, or choose another --out")
     with group(device) as processes:
-        _say(processes, [f"note: {out} holds no run to resume: starting anew"] if resume and not state.exists() else [])
+        _print_once(
+            processes, [f"note: {out} holds no run to resume: starting anew"] if resume and not state.exists() else []
+        )
         if stream:
             make_folder(out)
         faces = dataset.load(data, carve=True, spool=out if stream else None)
-        _say(processes, [faces.understood, *(f"note: {note}" for note in faces.notes)])
+        _print_once(processes, [faces.understood, *(f"note: {note}" for note in faces.notes)])
         if len(faces.classes) < 2:
             raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
         job, network, sources = _job(faces, model, epochs, seed, teachers, votes, init)
         counts = ", ".join(f"{len(faces.splits[name])} {name}" for name in SPLITS if name in faces.splits)
-        _say(processes, [f"training {model} on {processes.device}: {counts} faces"])
+        _print_once(processes, [f"training {model} on {processes.device}: {counts} faces"])
         make_folder(out)
         trained, ranges = _trained(faces, job, network, sources, processes, state, qat)
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
         scores, notes = finish(trained, faces, out, sources.votes, ranges)
-        _say(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
+        _print_once(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
         click.echo(f"{out / 'model.pt'}: best epoch {trained.best.epoch}, validation {scores.line()}")
 
 
@@ -162,17 +164,17 @@ def _trained(
 
     try:
         with shown() if processes.first else nullcontext(Watcher()) as watcher:
-            said = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
-            against = held(faces.split("valid"), len(job.classes), sources.votes)
-            trained = fit_network(faces, job, network, said, against, processes, state, watcher)
+            targets = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
+            valid_targets = held(faces.split("valid"), len(job.classes), sources.votes)
+            trained = fit_network(faces, job, network, targets, valid_targets, processes, state, watcher)
             return (
-                tuned(trained, faces, said, against, processes.device, watcher)
+                tuned(trained, faces, targets, valid_targets, processes.device, watcher)
                 if qat and processes.first
                 else (trained, None)
             )
     except KeyboardInterrupt:
         if state.exists():
-            _say(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])
+            _print_once(processes, [f"\nfinished epochs are kept in {state}: the same command with --resume continues"])
         raise
 
 
@@ -186,7 +188,7 @@ def _time_to_accuracy(run: "Outcome") -> str:
     return "time to accuracy: " + ", ".join(list(reached.values())[-3:]) if reached else "no 5 % reached"
 
 
-def _say(processes: "Group", lines: list[str]) -> None:
+def _print_once(processes: "Group", lines: list[str]) -> None:
     """On stderr, once for all processes."""
     for line in lines if processes.first else []:
         click.echo(line, err=True)

@@ -133,12 +133,11 @@ class Evaluation:
 
 
 def evaluate(model: Model, data: Dataset, wanted: str | None, votes: Votes | None) -> Evaluation:
-    """Hold `model` against each split asked for: "valid", "test", "all", or None for the best the data has.
+    """Score `model` on each split asked for: "valid", "test", "all", or None for the best the data has.
 
-    data: as the model takes it (fer_runtime.data.scoring_set).
-
-    Where the data has a train split, each other split also stands without the images whose pixels are in train.
-    With `votes`, each of these stands a second time, against the class that most people voted for.
+    data: as the model takes it (fer_runtime.data.scoring_set). Where it has a train split, each other split is also
+    scored without the images whose exact duplicates are in train.
+    With `votes`, each of these is scored a second time, against the class with most votes.
     Raises FerError for a split that is not there, or votes for none of the faces.
     """
     found = Evaluation([], [])
