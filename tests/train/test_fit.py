@@ -20,8 +20,8 @@ from fer_train.data.ferplus import read
 from fer_train.model import normalize
 from fer_train.recipe import RECIPES
 from fer_train.training.precision import autocast
-from fer_train.training.soft_targets import Answers, labelled, taught
-from fer_train.training.state import outcome
+from fer_train.training.soft_targets import SoftTargets, labelled, teacher_targets
+from fer_train.training.state import read_result
 from helpers.drawn import write_faces, zip_folder
 
 SHORT = ("--model", "nano", "--epochs", 2, "--device", "cpu")
@@ -93,16 +93,16 @@ def test_teachers_are_learned_from_and_recorded(command: Run, trained: Path, sma
 def test_teachers_answers_are_mostly_right_and_sum_to_one(trained: Path, small_zip: Path) -> None:
     teacher, faces = checkpoint.load(trained / "model.pt"), load(small_zip).split("train")
     recipe = replace(RECIPES["nano"], teacher_views=2)
-    answers = taught(faces, (teacher.network,), recipe, torch.device("cpu"), lambda: None).float()
-    assert answers.shape == (2, len(faces), 3)
-    assert torch.allclose(answers.sum(2), torch.ones(2, len(faces)), atol=5e-3)
-    assert (answers.argmax(2).numpy() == faces.labels).mean() > 0.8
+    targets = teacher_targets(faces, (teacher.network,), recipe, torch.device("cpu"), lambda: None).float()
+    assert targets.shape == (2, len(faces), 3)
+    assert torch.allclose(targets.sum(2), torch.ones(2, len(faces)), atol=5e-3)
+    assert (targets.argmax(2).numpy() == faces.labels).mean() > 0.8
 
 
 def test_a_teacher_answers_the_view_that_its_pupil_sees(trained: Path, small_zip: Path) -> None:
     teacher, faces = checkpoint.load(trained / "model.pt").network, load(small_zip).split("train")
     recipe = replace(RECIPES["nano"], teacher_views=3)
-    kept = Answers(taught(faces, (teacher,), recipe, torch.device("cpu"), lambda: None))
+    kept = SoftTargets(teacher_targets(faces, (teacher,), recipe, torch.device("cpu"), lambda: None))
     for epoch in (1, 3, 5):
         numbers, wanted = kept.of(epoch, seed=epoch)
         views = normalize(augment(torch.from_numpy(faces.pixels), numbers, recipe.augmentation, 48))
@@ -117,7 +117,7 @@ def test_a_teacher_answers_the_view_that_its_pupil_sees(trained: Path, small_zip
 
 def test_views_without_a_teacher_never_come_again(small_zip: Path) -> None:
     faces = load(small_zip).split("train")
-    plain = Answers(labelled(faces, 3, RECIPES["nano"], None)[None])
+    plain = SoftTargets(labelled(faces, 3, RECIPES["nano"], None)[None])
     seen = {plain.of(epoch, seed)[0].numpy().tobytes() for epoch in range(1, 9) for seed in range(3)}
     assert len(seen) == 24
 
@@ -128,12 +128,12 @@ def test_votes_take_the_place_of_labels(small_zip: Path, tmp_path: Path) -> None
     (tmp_path / "votes.csv").write_text(rows)
     recipe = RECIPES["small"]
     votes = read(tmp_path / "votes.csv", ("happy", "neutral", "sad"))
-    answers = labelled(faces, 3, recipe, votes)
-    assert torch.allclose(answers[0], torch.tensor([0.3, 0.1, 0.0]))  # six voters saw none of the classes
-    assert not answers[1].any()
-    assert torch.equal(answers[2:], labelled(faces, 3, recipe, None)[2:])
+    targets = labelled(faces, 3, recipe, votes)
+    assert torch.allclose(targets[0], torch.tensor([0.3, 0.1, 0.0]))  # six voters saw none of the classes
+    assert not targets[1].any()
+    assert torch.equal(targets[2:], labelled(faces, 3, recipe, None)[2:])
     both = labelled(faces, 3, replace(recipe, label_share=0.25), votes)
-    assert torch.allclose(both, torch.cat([0.75 * answers, 0.25 * labelled(faces, 3, recipe, None)], 1))
+    assert torch.allclose(both, torch.cat([0.75 * targets, 0.25 * labelled(faces, 3, recipe, None)], 1))
 
 
 def test_fit_takes_votes(command: Run, small_zip: Path, tmp_path: Path) -> None:
@@ -165,10 +165,10 @@ def test_a_run_with_votes_is_finished_on_another_mix(command: Run, small_zip: Pa
     found = checkpoint.load(tmp_path / "model.pt")
     assert found.manifest.balance["shares"] == pytest.approx([1 / 3] * 3, abs=1e-3)
     assert (tmp_path / "model.pt").stat().st_size < 0.7 * whole
-    taught = command(
-        "fer-train", "fit", small_zip, *SHORT, "--teacher", tmp_path / "model.pt", "--out", tmp_path / "taught"
+    teacher_targets = command(
+        "fer-train", "fit", small_zip, *SHORT, "--teacher", tmp_path / "model.pt", "--out", tmp_path / "distilled"
     )
-    assert taught.returncode == 0, taught.stderr
+    assert teacher_targets.returncode == 0, teacher_targets.stderr
 
 
 def _votes_csv(data: Path, path: Path) -> Path:
@@ -317,7 +317,7 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     assert "all runs are finished" in second.stdout
     kept = {path.name for path in (tmp_path / "runs/keep").iterdir()}
     assert kept == {"teacher-0.pt", "nano-0.pt"}
-    assert outcome(tmp_path / "runs/keep/nano-0.pt").job.teachers
+    assert read_result(tmp_path / "runs/keep/nano-0.pt").config.teachers
     for name in ("teacher-0", "nano-0"):  # the teacher without its second head
         kept_run, home = tmp_path / f"runs/keep/{name}.pt", tmp_path / name
         done = command("fer-train", "finish", kept_run, small_zip, "--votes", votes, "--out", home)

@@ -19,14 +19,14 @@ from fer_train.model import Architecture, FerNet, Stage, folded, normalize
 from fer_train.ranges import activation_ranges
 from fer_train.recipe import RECIPES
 from fer_train.training.qat import Tuning, rounding, tune
-from fer_train.training.soft_targets import Answers, labelled
+from fer_train.training.soft_targets import SoftTargets, labelled
 
 CPU = torch.device("cpu")
 
 
 def tuned(source: checkpoint.Checkpoint, faces: Faces, how: Tuning, steps: list[int] | None = None) -> FerNet:
     recipe = RECIPES["nano"]
-    wanted = Answers(labelled(faces, 3, recipe, None)[None])
+    wanted = SoftTargets(labelled(faces, 3, recipe, None)[None])
     count = [] if steps is None else steps
     return tune(source.network, source.ranges, faces, wanted, recipe, 0, CPU, lambda: count.append(1), how)
 

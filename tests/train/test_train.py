@@ -22,7 +22,7 @@ from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import MIXES, Augmentation
 from fer_train.training.calibration import balance, framing, mix, temperature
 from fer_train.training.finalize import finish
-from fer_train.training.state import outcome
+from fer_train.training.state import read_result
 
 
 def test_fit_learns_and_writes_everything(trained: Path) -> None:
@@ -219,9 +219,9 @@ def test_mixes_of_classes() -> None:
 
 def test_the_balance_is_in_the_checkpoint(trained: Path, faces_folder: Path, tmp_path: Path) -> None:
     """What was added to the head stands in the manifest, and taking it away gives the run's own network."""
-    run = outcome(trained / "last.pt")
+    run = read_result(trained / "last.pt")
     assert checkpoint.load(trained / "model.pt").manifest.balance == {}  # nano's recipe
-    run = replace(run, job=replace(run.job, recipe=replace(run.job.recipe, balance="labels")))
+    run = replace(run, config=replace(run.config, recipe=replace(run.config.recipe, balance="labels")))
     finish(run, load(faces_folder), tmp_path)
     found = checkpoint.load(tmp_path / "model.pt")
     assert found.manifest.balance["mix"] == "labels"
@@ -247,12 +247,12 @@ def test_runs_of_before_are_read_and_resumed(command: Run, trained: Path, faces_
     for row in state["history"]:
         del row["valid_log_loss"]
     torch.save(state, tmp_path / "last.pt")
-    assert outcome(tmp_path / "last.pt").job.recipe.balance == "none"
+    assert read_result(tmp_path / "last.pt").config.recipe.balance == "none"
     options = ["fit", faces_zip, "--model", "nano", "--epochs", 16, "--device", "cpu", "--out", tmp_path, "--resume"]
     done = command("fer-train", *options)
     assert done.returncode == 0, done.stderr
     assert "resuming after epoch 16 of 16" in done.stderr
     recipe["balanced"] = True
     torch.save(state, tmp_path / "last.pt")
-    assert outcome(tmp_path / "last.pt").job.recipe.balance == "labels"
+    assert read_result(tmp_path / "last.pt").config.recipe.balance == "labels"
     assert "its balance is labels, now none" in command("fer-train", *options).stderr

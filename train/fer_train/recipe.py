@@ -1,4 +1,4 @@
-"""The training recipe a model size: every number in one place, with its reason."""
+"""The training recipe per model size: every number in one place, with its reason."""
 
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ class Recipe:
     low_side: float = 0.75  # of the side
     # With --teacher: a face's target is this much the teachers' answer, the rest its label.
     teacher_share: float = 0.7
-    teacher_views: int = 32  # views of each face that teachers answer and the pupil sees, in turn, an epoch each
+    teacher_views: int = 32  # views of each face that teachers predict and the student sees, in turn, one per epoch
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
     # At the end, answer each class as often as in this mix (training.calibration.mix), "none" leaves it. It finds more
     # of the rare and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for the rest).
@@ -48,7 +48,7 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
 
 
-# What the small sizes see: a network that cannot learn its faces by heart learns more of milder ones. small gained 2
+# What the small sizes see: a network that cannot memorize its faces learns more from milder ones. small gained 2
 # points over 45 and 30 epochs of the defaults (66.2 %), by this and by twice the epochs together.
 MILD = Augmentation(gain=0.25, offset=0.1, gamma=0.2, erase=0.25)
 
@@ -67,7 +67,9 @@ RECIPES: dict[str, Recipe] = {
         epochs=120,
         label_smoothing=0.05,
         low_share=0.5,
-        augmentation=Augmentation(gain=0.3, offset=0.12, gamma=0.2, erase=0.35),  # it has more to learn by heart with
+        augmentation=Augmentation(
+            gain=0.3, offset=0.12, gamma=0.2, erase=0.35
+        ),  # it has more capacity to memorize with
     ),
     "teacher": Recipe(epochs=36),  # as much as two CPU cores do in 40 minutes
     "large": Recipe(epochs=60),

@@ -30,22 +30,24 @@ def finish(run: Path, data: Path, votes: Path | None, balance: str | None, half:
     from fer_runtime.files import make_folder, sha256
     from fer_train.data.ferplus import read
     from fer_train.training.finalize import finish as finish_run
-    from fer_train.training.state import outcome
+    from fer_train.training.state import read_result
 
     state = run / "last.pt" if run.is_dir() else run
     if not state.is_file():
         raise FerError(f"{state} does not exist: expected the folder of a run of fer-train fit, or a file it kept")
-    found = outcome(state)
+    found = read_result(state)
     faces = dataset.load(data, carve=True)
-    if (faces.classes, faces.fingerprint) != (found.job.classes, found.job.fingerprint):
+    if (faces.classes, faces.fingerprint) != (found.config.classes, found.config.fingerprint):
         raise FerError(f"{data} is not what {run} was trained on: give the same images")
-    if (sha256(votes) if votes else "") != found.job.votes:
-        learned = "the votes of another CSV than --votes gives" if found.job.votes else "labels alone, without --votes"
+    if (sha256(votes) if votes else "") != found.config.votes:
+        learned = (
+            "the votes of another CSV than --votes gives" if found.config.votes else "labels alone, without --votes"
+        )
         raise FerError(f"{run} learned from {learned}: give what fer-train fit was given")
     if balance in ("votes", "between") and not votes:
         raise FerError(f"{run} learned from labels alone: --balance {balance} is for a run that learned from votes")
     if balance:
-        found = replace(found, job=replace(found.job, recipe=replace(found.job.recipe, balance=balance)))
+        found = replace(found, config=replace(found.config, recipe=replace(found.config.recipe, balance=balance)))
     out = out or state.parent
     make_folder(out)
     label_votes = read(votes, faces.classes) if votes else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fer_train.model import FerNet
     from fer_train.training.distributed import Group
     from fer_train.training.soft_targets import Sources
-    from fer_train.training.state import Job, Outcome
+    from fer_train.training.state import RunConfig, RunResult
 
 
 @click.command(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
@@ -101,11 +101,11 @@ def fit(
         _print_once(processes, [faces.understood, *(f"note: {note}" for note in faces.notes)])
         if len(faces.classes) < 2:
             raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
-        job, network, sources = _job(faces, model, epochs, seed, teachers, votes, init)
+        config, network, sources = _config(faces, model, epochs, seed, teachers, votes, init)
         counts = ", ".join(f"{len(faces.splits[name])} {name}" for name in SPLITS if name in faces.splits)
         _print_once(processes, [f"training {model} on {processes.device}: {counts} faces"])
         make_folder(out)
-        trained, ranges = _trained(faces, job, network, sources, processes, state, qat)
+        trained, ranges = _trained(faces, config, network, sources, processes, state, qat)
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
@@ -114,7 +114,7 @@ def fit(
         click.echo(f"{out / 'model.pt'}: best epoch {trained.best.epoch}, validation {scores.line()}")
 
 
-def _job(
+def _config(
     faces: "Dataset",
     model: str,
     epochs: int | None,
@@ -122,14 +122,14 @@ def _job(
     teachers: tuple[Path, ...],
     votes: Path | None,
     init: Path | None,
-) -> "tuple[Job, FerNet, Sources]":
+) -> "tuple[RunConfig, FerNet, Sources]":
     """What is to be done, the network it starts from, and what it learns from. Raises FerError for wrong files."""
     from fer_runtime.files import sha256
     from fer_train import checkpoint
     from fer_train.data.ferplus import read
     from fer_train.training.loop import start
     from fer_train.training.soft_targets import Sources, aligned
-    from fer_train.training.state import Job
+    from fer_train.training.state import RunConfig
 
     recipe = RECIPES[model] if epochs is None else replace(RECIPES[model], epochs=epochs)
     recipe = for_votes(recipe) if votes else recipe
@@ -139,7 +139,7 @@ def _job(
         read(votes, faces.classes) if votes else None,
         tuple(aligned(teacher, faces.classes) for teacher in loaded),
     )
-    job = Job(
+    config = RunConfig(
         model,
         recipe,
         seed,
@@ -149,26 +149,32 @@ def _job(
         teachers=tuple(teacher.digest for teacher in loaded),
         init=trained.digest if trained else "",
     )
-    return job, start(job, trained), sources
+    return config, start(config, trained), sources
 
 
 def _trained(
-    faces: "Dataset", job: "Job", network: "FerNet", sources: "Sources", processes: "Group", state: Path, qat: bool
-) -> "tuple[Outcome, Ranges | None]":
+    faces: "Dataset",
+    config: "RunConfig",
+    network: "FerNet",
+    sources: "Sources",
+    processes: "Group",
+    state: Path,
+    qat: bool,
+) -> "tuple[RunResult, Ranges | None]":
     from fer_runtime.data.dataset import training_split
     from fer_train.cli.progress import shown
     from fer_train.training.loop import fit as fit_network
-    from fer_train.training.progress_callback import Watcher
-    from fer_train.training.soft_targets import answers, held
+    from fer_train.training.progress_callback import ProgressCallback
+    from fer_train.training.soft_targets import training_targets, validation_targets
     from fer_train.training.tuned import tuned
 
     try:
-        with shown() if processes.first else nullcontext(Watcher()) as watcher:
-            targets = answers(training_split(faces), job, sources, state.parent.parent, processes, watcher)
-            valid_targets = held(faces.split("valid"), len(job.classes), sources.votes)
-            trained = fit_network(faces, job, network, targets, valid_targets, processes, state, watcher)
+        with shown() if processes.first else nullcontext(ProgressCallback()) as progress:
+            targets = training_targets(training_split(faces), config, sources, state.parent.parent, processes, progress)
+            valid_targets = validation_targets(faces.split("valid"), len(config.classes), sources.votes)
+            trained = fit_network(faces, config, network, targets, valid_targets, processes, state, progress)
             return (
-                tuned(trained, faces, targets, valid_targets, processes.device, watcher)
+                tuned(trained, faces, targets, valid_targets, processes.device, progress)
                 if qat and processes.first
                 else (trained, None)
             )
@@ -178,7 +184,7 @@ def _trained(
         raise
 
 
-def _time_to_accuracy(run: "Outcome") -> str:
+def _time_to_accuracy(run: "RunResult") -> str:
     """When the validation accuracy first passed each fifth percent, and what it had cost."""
     reached: dict[int, str] = {}
     for row in run.history:

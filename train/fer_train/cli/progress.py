@@ -14,10 +14,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fer_train.training.progress_callback import Watcher
+from fer_train.training.progress_callback import ProgressCallback
 
 
-class Bar(Watcher):
+class Bar(ProgressCallback):
     """A progress bar on stderr; lines appear above it."""
 
     def __init__(self, progress: Progress) -> None:
@@ -41,7 +41,7 @@ class Bar(Watcher):
 
 
 @contextmanager
-def shown() -> Iterator[Watcher]:
+def shown() -> Iterator[ProgressCallback]:
     """A Bar for as long as the context is open."""
     columns = (
         TextColumn("{task.description}"),

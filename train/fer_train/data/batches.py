@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fer_runtime.data.dataset import Faces
 
-AT_ONCE = 128  # faces that a network answers at once; 512 do not fit into a core's cache: three times as long a face
+AT_ONCE = 128  # faces per call of a network; 512 do not fit into a core's cache: three times as long per face
 
 
 class Batches:
@@ -44,7 +44,7 @@ class Batches:
 
 
 class _Spooled(Dataset[Tensor]):
-    """A whole batch at a time: one read a face, one tensor to hand over."""
+    """A whole batch at a time: one read per face, one tensor to hand over."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._pixels = pixels

@@ -20,25 +20,25 @@ from fer_train.model import ConvNorm, FerNet
 from fer_train.recipe import RECIPES, Augmentation, Recipe
 from fer_train.training.distributed import group
 from fer_train.training.loop import fit, start
-from fer_train.training.soft_targets import Sources, aligned, answers, held
-from fer_train.training.state import Job, Outcome
+from fer_train.training.soft_targets import Sources, aligned, training_targets, validation_targets
+from fer_train.training.state import RunConfig, RunResult
 
 STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)  # mirrored half the time, else as it is
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run. change: of the recipe; norm: with batch norm; taught: by the teachers; seed: 0 but for the spread."""
+    """One run. change: of the recipe; norm: with batch norm; distilled: from the teachers."""
 
     name: str
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe
     norm: bool = True
-    taught: bool = False
+    distilled: bool = False
     seed: int = 0
 
 
 ROWS = (
-    Row("the recipe, with teachers", taught=True),
+    Row("the recipe, with teachers", distilled=True),
     Row("the recipe, without teachers"),
     Row("without weight decay", lambda recipe: replace(recipe, weight_decay=0.0)),
     # Without batch norm the usual rate is too high.
@@ -85,19 +85,21 @@ def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Pat
     data = dataset.load(path, carve=True)
     train = dataset.training_split(data)
     recipe = replace(RECIPES[model], epochs=epochs)
-    results: dict[str, Outcome] = {}
+    results: dict[str, RunResult] = {}
     for row in ROWS:
-        digests = tuple(sha256(teacher) for teacher in teachers) if row.taught else ()
-        job = Job(model, row.change(recipe), row.seed, data.classes, data.fingerprint, teachers=digests)
-        network = start(job) if row.norm else without_norm(start(job))
-        asked = tuple(aligned(checkpoint.load(teacher), data.classes) for teacher in teachers) if row.taught else ()
+        digests = tuple(sha256(teacher) for teacher in teachers) if row.distilled else ()
+        config = RunConfig(model, row.change(recipe), row.seed, data.classes, data.fingerprint, teachers=digests)
+        network = start(config) if row.norm else without_norm(start(config))
+        asked = tuple(aligned(checkpoint.load(teacher), data.classes) for teacher in teachers) if row.distilled else ()
         folder = out / "".join(letter if letter.isalnum() else "-" for letter in row.name)
         make_folder(folder)
-        with group("auto") as alone, shown() as watcher:
-            watcher.say(row.name)
-            said = answers(train, job, Sources(teachers=asked), out, alone, watcher)
-            against = held(data.split("valid"), len(data.classes), None)
-            results[row.name] = fit(data, job, network, said, against, alone, folder / "last.pt", watcher)
+        with group("auto") as alone, shown() as progress:
+            progress.say(row.name)
+            soft_targets = training_targets(train, config, Sources(teachers=asked), out, alone, progress)
+            valid_targets = validation_targets(data.split("valid"), len(data.classes), None)
+            results[row.name] = fit(
+                data, config, network, soft_targets, valid_targets, alone, folder / "last.pt", progress
+            )
         plain = {"model": model, "epochs": epochs, "rows": {n: r.history for n, r in results.items()}}
         plots.write_json(out / "ablation.json", plain)
     _draw(results, out / "ablation.png")
@@ -114,7 +116,7 @@ def table(rows: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def _draw(results: dict[str, Outcome], path: Path) -> None:
+def _draw(results: dict[str, RunResult], path: Path) -> None:
     """Validation (solid) and training accuracy (dotted) of every row over the epochs, as PNG."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()

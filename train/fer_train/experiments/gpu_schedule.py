@@ -16,11 +16,11 @@ from fer_train.data.ferplus import Votes, read
 from fer_train.recipe import RECIPES, for_votes
 from fer_train.training.distributed import Group, group
 from fer_train.training.loop import fit, start
-from fer_train.training.progress_callback import Watcher
-from fer_train.training.soft_targets import Sources, answers, held
-from fer_train.training.state import Job, Outcome, outcome
+from fer_train.training.progress_callback import ProgressCallback
+from fer_train.training.soft_targets import Sources, training_targets, validation_targets
+from fer_train.training.state import RunConfig, RunResult, read_result
 
-Told = tuple[Votes | None, str]  # what the runs learn beside the labels, and its SHA-256
+VotesOfFile = tuple[Votes | None, str]  # what the runs learn beside the labels, and its SHA-256
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Step:
 
 
 TEACHERS = tuple(Step(f"teacher-{seed}", "large", seed, 60) for seed in range(3))
-PUPILS = (
+STUDENTS = (
     Step("small-0", "small", 0, 150),
     Step("nano-0", "nano", 0, 150),
     Step("base-0", "base", 0, 120),
@@ -47,7 +47,7 @@ class OutOfTimeError(Exception):
     """The stage is over; all finished epochs are on disk."""
 
 
-class Deadline(Watcher):
+class Deadline(ProgressCallback):
     """Prints the lines, and ends the stage before an epoch that would not fit into it."""
 
     def __init__(self, name: str, ends: float) -> None:
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="RUN", help="these runs of the plan: for a trial")
     parser.add_argument("--votes", type=Path, help="votes for all runs to learn; the teachers learn the labels too")
     given = parser.parse_args()
-    plan = [step for step in (*TEACHERS, *PUPILS) if not given.only or step.name in given.only]
+    plan = [step for step in (*TEACHERS, *STUDENTS) if not given.only or step.name in given.only]
     ends = time.monotonic() + 60 * given.minutes
     try:
         with group("auto") as alone:
@@ -81,13 +81,13 @@ def main() -> None:
             _go_on(data, votes, given.folder, plan, given.epochs, alone, ends)
         print(f"all runs are finished: fer-train finish {given.folder}/keep/small-0.pt {given.data} measures one")
     except OutOfTimeError:
-        print("this stage is over: the same command goes on where it ended")
+        print("this stage is over: the same command continues where it ended")
     except FerError as error:
         sys.exit(f"{parser.prog}: {error}")
 
 
 def _go_on(
-    data: Dataset, votes: Told, folder: Path, plan: list[Step], epochs: int | None, alone: Group, ends: float
+    data: Dataset, votes: VotesOfFile, folder: Path, plan: list[Step], epochs: int | None, alone: Group, ends: float
 ) -> None:
     keep = folder / "keep"
     make_folder(keep)
@@ -95,9 +95,9 @@ def _go_on(
     for step in plan:
         kept = keep / f"{step.name}.pt"
         if not kept.exists():
-            taught_by = teachers if step in PUPILS else []
-            found = _run(step, data, votes, taught_by, folder, epochs, alone, ends)
-            # A teacher is kept in half precision, so that it stays under 16 MB; it is only asked for soft targets.
+            used = teachers if step in STUDENTS else []
+            found = _run(step, data, votes, used, folder, epochs, alone, ends)
+            # A teacher is kept in half precision, so that it stays under 16 MB; it only gives soft targets.
             (_halved(found) if step in TEACHERS else found).save(kept)
             (folder / f"{step.name}.last.pt").unlink()
         if step in TEACHERS:
@@ -107,26 +107,28 @@ def _go_on(
 def _run(
     step: Step,
     data: Dataset,
-    votes: Told,
+    votes: VotesOfFile,
     teachers: list[Path],
     folder: Path,
     epochs: int | None,
     alone: Group,
     ends: float,
-) -> Outcome:
+) -> RunResult:
     recipe = replace(RECIPES[step.model], epochs=epochs or step.epochs)
     if votes[0]:
         recipe = replace(for_votes(recipe), label_share=0.25 if step in TEACHERS else 0.0)
-    networks = tuple(outcome(path).network() for path in teachers)
+    networks = tuple(read_result(path).network() for path in teachers)
     digests = tuple(sha256(path) for path in teachers)
-    job = Job(step.model, recipe, step.seed, data.classes, data.fingerprint, votes=votes[1], teachers=digests)
-    watcher = Deadline(step.name, ends)
-    said = answers(training_split(data), job, Sources(votes[0], networks), folder, alone, watcher)
-    against = held(data.split("valid"), len(job.classes), votes[0])
-    return fit(data, job, start(job), said, against, alone, folder / f"{step.name}.last.pt", watcher)
+    config = RunConfig(step.model, recipe, step.seed, data.classes, data.fingerprint, votes=votes[1], teachers=digests)
+    progress = Deadline(step.name, ends)
+    soft_targets = training_targets(training_split(data), config, Sources(votes[0], networks), folder, alone, progress)
+    valid_targets = validation_targets(data.split("valid"), len(config.classes), votes[0])
+    return fit(
+        data, config, start(config), soft_targets, valid_targets, alone, folder / f"{step.name}.last.pt", progress
+    )
 
 
-def _halved(found: Outcome) -> Outcome:
+def _halved(found: RunResult) -> RunResult:
     weights = {name: value.to(torch.float16) if value.ndim > 1 else value for name, value in found.best.weights.items()}
     return replace(found, best=replace(found.best, weights=weights))
 

@@ -30,9 +30,9 @@ def mix(name: str, labels: Tensor, votes: Tensor) -> Tensor:
 
 
 def balance(logits: Tensor, shares: Tensor) -> Tensor:
-    """What to add to logits so that each class is answered as often as in `shares`: float [classes], sums to 0.
+    """What to add to logits so that each class is predicted as often as in `shares`: float [classes], sums to 0.
 
-    A network that is unsure answers with frequent, easy classes; its likelihood is right on average, its answers are
+    An unsure network predicts frequent, easy classes; its probabilities are right on average, its predictions are
     not. logits: float [n, classes]; shares: float [classes], as of `mix`.
     """
     classes = logits.shape[1]
@@ -71,7 +71,7 @@ def temperature(logits: Tensor, targets: Tensor) -> float:
 def framing(faces: Faces) -> Framing | None:
     """Where the detector's box falls in the training faces: medians over stratified `faces`, enlarged.
 
-    None when it finds fewer than half of them: then these are not faces as a camera shows them.
+    None when it finds fewer than half of them: then they do not look like faces in front of a camera.
     """
     sample = stratified(faces, FRAMING_FACES).pixels[:, 0]
     side = sample.shape[1] * ENLARGED

@@ -1,4 +1,4 @@
-"""One process or several: what torchrun's environment says, and what the processes tell each other."""
+"""One process or several: what torchrun's environment says, and what the processes exchange."""
 
 import os
 from collections.abc import Iterator

@@ -20,8 +20,8 @@ from fer_train.inference import predict
 from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
 from fer_train.ranges import activation_ranges
 from fer_train.training import calibration
-from fer_train.training.soft_targets import held
-from fer_train.training.state import Job, Outcome
+from fer_train.training.soft_targets import validation_targets
+from fer_train.training.state import RunConfig, RunResult
 
 if TYPE_CHECKING:
     from fer_train.data.ferplus import Votes
@@ -30,7 +30,7 @@ BALANCE_VIEWS = 4  # of each face: one alone moves the accuracy by 0.1 points
 
 
 def finish(
-    run: Outcome,
+    run: RunResult,
     data: Dataset,
     out: Path,
     votes: "Votes | None" = None,
@@ -39,17 +39,17 @@ def finish(
 ) -> tuple[Scores, list[str]]:
     """Measure the best epoch's network and write model.pt and its reports into `out`.
 
-    votes: those it learned from, which it is then measured on; ranges: the activation ranges it was tuned with,
+    votes: those it was trained on, by which it is then measured; ranges: the activation ranges it was tuned with,
     measured where there are none; half: keep the weights in half precision.
-    Returns its scores on the validation split, and what the user should be told. Raises FerError.
+    Returns its scores on the validation split, and notes for the user. Raises FerError.
     """
-    network, job = run.network(), run.job
+    network, config = run.network(), run.config
     train, valid = training_split(data), data.split("valid")
-    balance = _balance(network, train, job, votes) if job.recipe.balance != "none" else {}
-    logits, against = predict(network, valid.pixels), held(valid, len(data.classes), votes)
-    temperature = calibration.temperature(logits, against.targets)
-    known = against.labels >= 0
-    scores = score(logits.argmax(1)[known].numpy(), against.labels[known].numpy(), data.classes)
+    balance = _balance(network, train, config, votes) if config.recipe.balance != "none" else {}
+    logits, valid_targets = predict(network, valid.pixels), validation_targets(valid, len(data.classes), votes)
+    temperature = calibration.temperature(logits, valid_targets.targets)
+    known = valid_targets.labels >= 0
+    scores = score(logits.argmax(1)[known].numpy(), valid_targets.labels[known].numpy(), data.classes)
     framing = calibration.framing(train)
     notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
     facts = asdict(network.architecture)
@@ -58,12 +58,13 @@ def finish(
         size=network.architecture.size,
         mean=MEAN,
         std=STD,
-        architecture={"family": "residual 3x3", "name": job.model} | {k: facts[k] for k in ("stem", "plain", "stages")},
+        architecture={"family": "residual 3x3", "name": config.model}
+        | {k: facts[k] for k in ("stem", "plain", "stages")},
         parameters=parameters(network),
         macs=macs(network),
         framing=framing or FER2013,
         temperature=round(temperature, 4),
-        data=job.fingerprint,
+        data=config.fingerprint,
         balance=balance,
         measured=(
             {
@@ -80,30 +81,33 @@ def finish(
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
     metrics = _metrics(run, data, len(train), scores, manifest) | {"balance": balance}
-    metrics |= {"valid_labels": "votes" if votes else "data", "valid_log_loss": round(against.log_loss(logits), 5)}
+    metrics |= {
+        "valid_labels": "votes" if votes else "data",
+        "valid_log_loss": round(valid_targets.log_loss(logits), 5),
+    }
     ranges = ranges or activation_ranges(network, train)
-    save(Checkpoint(network, manifest, ranges, metrics, job.facts()), out / "model.pt", half)
-    plots.write_json(out / "metrics.json", metrics | {"recipe": job.facts(), "history": run.history})
+    save(Checkpoint(network, manifest, ranges, metrics, config.facts()), out / "model.pt", half)
+    plots.write_json(out / "metrics.json", metrics | {"recipe": config.facts(), "history": run.history})
     some = torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64])
-    seen = augment(some, drawn(len(some), 0), job.recipe.augmentation, manifest.size)
+    seen = augment(some, drawn(len(some), 0), config.recipe.augmentation, manifest.size)
     plots.write_faces(out / "augmented.png", seen)
     plots.write_curves(out / "curves.png", run.history, run.best.epoch)
-    title = f"{job.model}, validation: {scores.accuracy:.2%} of {scores.n}"
+    title = f"{config.model}, validation: {scores.accuracy:.2%} of {scores.n}"
     plots.write_confusion(out / "confusion.png", scores, data.classes, title)
     return scores, notes
 
 
-def _balance(network: FerNet, train: Faces, job: Job, votes: "Votes | None") -> dict[str, object]:
+def _balance(network: FerNet, train: Faces, config: RunConfig, votes: "Votes | None") -> dict[str, object]:
     """Move the head's bias by `calibration.balance`, as views of training faces tell it; the mix, and what was added.
 
-    Not as the plain faces tell it: those it knows by heart. Their copies among evaluation faces are not in `train`.
+    Not plain faces: those it has memorized. Their copies among evaluation faces are not in `train`.
     """
-    labelled = np.bincount(train.labels, minlength=len(job.classes)).astype(np.float32)
+    labelled = np.bincount(train.labels, minlength=len(config.classes)).astype(np.float32)
     voted = votes.shares(train.names)[0].sum(0) if votes else labelled
-    shares = calibration.mix(job.recipe.balance, torch.from_numpy(labelled), torch.from_numpy(voted))
+    shares = calibration.mix(config.recipe.balance, torch.from_numpy(labelled), torch.from_numpy(voted))
     with torch.no_grad():
         logits = torch.cat([
-            network(normalize(augment(pixels, some, job.recipe.augmentation, pixels.shape[-1])))
+            network(normalize(augment(pixels, some, config.recipe.augmentation, pixels.shape[-1])))
             for view in range(BALANCE_VIEWS)
             for pixels, some in zip(
                 torch.from_numpy(train.pixels).split(AT_ONCE), drawn(len(train), view).split(AT_ONCE), strict=True
@@ -113,10 +117,10 @@ def _balance(network: FerNet, train: Faces, job: Job, votes: "Votes | None") -> 
     with torch.no_grad():
         network.head.bias.add_(added)
     rounded = ([round(value, 4) for value in values.tolist()] for values in (shares, added))
-    return {"mix": job.recipe.balance} | dict(zip(("shares", "added"), rounded, strict=True))
+    return {"mix": config.recipe.balance} | dict(zip(("shares", "added"), rounded, strict=True))
 
 
-def _metrics(run: Outcome, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, object]:
+def _metrics(run: RunResult, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, object]:
     """What the run came to, as plain data. used: training faces left after copies of evaluation faces were dropped."""
     train, valid = data.split("train"), data.split("valid")
     return {

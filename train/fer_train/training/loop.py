@@ -17,32 +17,32 @@ from fer_train.inference import predict
 from fer_train.model import FerNet, build, macs, normalize
 from fer_train.training.distributed import Group
 from fer_train.training.precision import autocast
-from fer_train.training.progress_callback import Watcher
-from fer_train.training.soft_targets import Answers, Held
-from fer_train.training.state import Job, Outcome, Run
+from fer_train.training.progress_callback import ProgressCallback
+from fer_train.training.soft_targets import SoftTargets, ValidationTargets
+from fer_train.training.state import Run, RunConfig, RunResult
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What every epoch is made of. labels: int64 [n], on the device; forward: network or DDP."""
+class EpochInputs:
+    """What every epoch needs. labels: int64 [n], on the device; forward: network or DDP."""
 
     batches: Batches
-    answers: Answers
+    soft_targets: SoftTargets
     labels: Tensor
     forward: nn.Module
 
 
 def fit(
     data: Dataset,
-    job: Job,
+    config: RunConfig,
     network: FerNet,
-    answers: Answers,
-    against: Held,
+    soft_targets: SoftTargets,
+    valid_targets: ValidationTargets,
     group: Group,
     state: Path,
-    watcher: Watcher,
-) -> Outcome:
-    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split, held `against` that.
+    progress: ProgressCallback,
+) -> RunResult:
+    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split, by `valid_targets`.
 
     The state is written to the file `state` after each epoch and continued from there. Whatever is random in an epoch
     follows from the seed and its number, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the
@@ -50,31 +50,33 @@ def fit(
     Raises FerError for a state of another run, a loss that is not finite, or a batch that cannot be shared out.
     """
     train, valid = training_split(data), data.split("valid")
-    job = replace(job, recipe=replace(job.recipe, batch=_batch(job, train, group)))
-    recipe = job.recipe
+    config = replace(config, recipe=replace(config.recipe, batch=_batch(config, train, group)))
+    recipe = config.recipe
     steps = len(train) // recipe.batch
-    run = Run(job, network.to(group.device), steps)
+    run = Run(config, network.to(group.device), steps)
     started = time.monotonic()
     if found := group.agreed(run.read(state) if group.first and state.exists() else None):
         run.restore(found, state)
-        watcher.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
-    watcher.begin("training", recipe.epochs * steps, len(run.history) * steps)
-    # The training accuracy is told for the class with most votes, where there are votes.
-    labels = answers.views[0, :, : len(job.classes)].argmax(1) if job.votes else torch.from_numpy(train.labels)
+        progress.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
+    progress.begin("training", recipe.epochs * steps, len(run.history) * steps)
+    # The training accuracy is that of the class with most votes, where there are votes.
+    labels = (
+        soft_targets.views[0, :, : len(config.classes)].argmax(1) if config.votes else torch.from_numpy(train.labels)
+    )
     labels = labels.to(group.device)
-    lesson = Lesson(Batches(train, group.device), answers, labels, group.parallel(run.network))
+    inputs = EpochInputs(Batches(train, group.device), soft_targets, labels, group.parallel(run.network))
     spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
     # Forward and backward are three passes of two operations a multiply-add.
     pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
     for epoch in range(len(run.history) + 1, recipe.epochs + 1):
         side = _side(run, epoch)
-        loss, seen_right = _epoch(run, lesson, epoch, side, group, watcher)
+        loss, seen_right = _epoch(run, inputs, epoch, side, group, progress)
         if not np.isfinite(loss):
             raise FerError(f"the loss became {loss} in epoch {epoch}: lower the learning rate in the recipe")
         if not group.first:
             continue
-        logits = predict(run.average, valid.pixels, group.device)[:, : len(job.classes)]
-        right, surprise = against.accuracy(logits), against.log_loss(logits)
+        logits = predict(run.average, valid.pixels, group.device)[:, : len(config.classes)]
+        right, surprise = valid_targets.accuracy(logits), valid_targets.log_loss(logits)
         spent = {
             "seconds": round(spent["seconds"] + time.monotonic() - started, 1),
             "pflop": spent["pflop"] + pflop * (side / run.network.architecture.size) ** 2,
@@ -91,38 +93,38 @@ def fit(
             | spent
         )
         run.save(state)
-        watcher.say(
+        progress.say(
             f"epoch {epoch:3}/{recipe.epochs}  loss {loss:.3f}  train {seen_right:6.2%}  valid {right:6.2%}"
             f"  log loss {surprise:.3f}  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
         )
-    return run.outcome()
+    return run.result()
 
 
-def start(job: Job, init: Checkpoint | None = None) -> FerNet:
-    """A fresh network for `job`, or a trained one, with a fresh head where the classes are other ones.
+def start(config: RunConfig, init: Checkpoint | None = None) -> FerNet:
+    """A fresh network for `config`, or a trained one, with a fresh head where the classes are other ones.
 
     Raises FerError for a trained network of another size.
     """
-    torch.manual_seed(job.seed)
-    network = build(job.model, len(job.classes) * (2 if job.recipe.label_share else 1))
+    torch.manual_seed(config.seed)
+    network = build(config.model, len(config.classes) * (2 if config.recipe.label_share else 1))
     if init is None:
         return network
     trained = init.network.state_dict()
-    if init.manifest.labels != job.classes or job.recipe.label_share:
+    if init.manifest.labels != config.classes or config.recipe.label_share:
         trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
     try:
         network.load_state_dict(trained)
     except RuntimeError as error:
         name = init.manifest.architecture.get("name")
-        raise FerError(f"--init is a network of size {name}: expected {job.model}; give --model {name}") from error
+        raise FerError(f"--init is a network of size {name}: expected {config.model}; give --model {name}") from error
     return network
 
 
-def _batch(job: Job, train: Faces, group: Group) -> int:
+def _batch(config: RunConfig, train: Faces, group: Group) -> int:
     """The recipe's batch, or all faces where there are fewer. Raises FerError."""
     if len(train) < 2 * group.world:
         raise FerError(f"{len(train)} training images are left: expected at least two for each process")
-    batch = min(job.recipe.batch, len(train) // group.world * group.world)
+    batch = min(config.recipe.batch, len(train) // group.world * group.world)
     if batch % group.world:
         raise FerError(f"a batch of {batch} faces cannot be shared by {group.world} processes: start 2, 4 or 8")
     return batch
@@ -130,30 +132,32 @@ def _batch(job: Job, train: Faces, group: Group) -> int:
 
 def _side(run: Run, epoch: int) -> int:
     """The side in pixels at which `epoch` (from 1) shows the faces."""
-    recipe, side = run.job.recipe, run.network.architecture.size
-    low = epoch <= recipe.low_share * recipe.epochs and not run.job.init  # a trained network starts where others end
+    recipe, side = run.config.recipe, run.network.architecture.size
+    low = epoch <= recipe.low_share * recipe.epochs and not run.config.init  # a trained network starts where others end
     return round(side * recipe.low_side) if low else side
 
 
-def _epoch(run: Run, lesson: Lesson, epoch: int, side: int, group: Group, watcher: Watcher) -> tuple[float, float]:
+def _epoch(
+    run: Run, inputs: EpochInputs, epoch: int, side: int, group: Group, progress: ProgressCallback
+) -> tuple[float, float]:
     """One pass over the training faces in random order; mean loss and accuracy on the augmented faces."""
-    recipe = run.job.recipe
-    generator = torch.Generator().manual_seed(run.job.seed * 100_003 + epoch)
-    order = torch.randperm(len(lesson.labels), generator=generator).split(recipe.batch)
+    recipe = run.config.recipe
+    generator = torch.Generator().manual_seed(run.config.seed * 100_003 + epoch)
+    order = torch.randperm(len(inputs.labels), generator=generator).split(recipe.batch)
     shards = [group.shard(batch) for batch in order if len(batch) == recipe.batch]
-    numbers, answers = (each.to(group.device) for each in lesson.answers.of(epoch, run.job.seed))
+    numbers, soft_targets = (each.to(group.device) for each in inputs.soft_targets.of(epoch, run.config.seed))
     run.network.train()
     total = torch.zeros(2, device=group.device)
-    for index, pixels in lesson.batches.of(shards):
+    for index, pixels in inputs.batches.of(shards):
         faces = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
         with autocast(group.device):
-            logits = lesson.forward(faces.contiguous(memory_format=torch.channels_last))
-        heads = logits.float().unflatten(1, (-1, len(run.job.classes)))
-        loss = -(answers[index] * heads.log_softmax(2).flatten(1)).sum(1).mean()
+            logits = inputs.forward(faces.contiguous(memory_format=torch.channels_last))
+        heads = logits.float().unflatten(1, (-1, len(run.config.classes)))
+        loss = -(soft_targets[index] * heads.log_softmax(2).flatten(1)).sum(1).mean()
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.step()
-        watcher.advance()
-        total += torch.stack([loss.detach(), (heads[:, 0].argmax(1) == lesson.labels[index]).float().mean()])
+        progress.advance()
+        total += torch.stack([loss.detach(), (heads[:, 0].argmax(1) == inputs.labels[index]).float().mean()])
     mean = group.mean(total / len(shards))
     return float(mean[0]), float(mean[1])

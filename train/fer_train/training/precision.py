@@ -1,4 +1,4 @@
-"""Where bfloat16 pays."""
+"""Whether bfloat16 is faster here."""
 
 from typing import Any
 

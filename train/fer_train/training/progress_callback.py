@@ -1,8 +1,8 @@
-"""Who is told how a run goes."""
+"""What a run reports its progress to."""
 
 
-class Watcher:
-    """Told how a run goes; fit's command shows it as a progress bar."""
+class ProgressCallback:
+    """Called as a run goes on; fit's command shows a progress bar."""
 
     def begin(self, task: str, total: int, done: int) -> None:
         """`task` takes `total` steps, of which `done` lie behind it."""
@@ -11,4 +11,4 @@ class Watcher:
         """One more step is done."""
 
     def say(self, line: str) -> None:
-        """A line for the reader."""
+        """A line to print."""

@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning: a trained network learns to answer in int8, rounding as the exported file rounds."""
+"""Quantization-aware fine-tuning: a trained network is trained on while it rounds as the int8 file does."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from fer_train.data.augment import augment
 from fer_train.data.batches import Batches
 from fer_train.model import MEAN, STD, ConvNorm, FerNet, folded, normalize, sites
 from fer_train.recipe import Recipe
-from fer_train.training.soft_targets import Answers
+from fer_train.training.soft_targets import SoftTargets
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ def tune(
     network: FerNet,
     ranges: Ranges,
     faces: Faces,
-    answers: Answers,
+    soft_targets: SoftTargets,
     recipe: Recipe,
     seed: int,
     device: torch.device,
     step: Callable[[], None],
     how: Tuning = Tuning(),
 ) -> FerNet:
-    """What the trained `network` becomes when its weights and activations are int8's while it learns (`rounding`).
+    """The trained `network`, trained on with int8's weights and activations (`rounding`).
 
-    ranges: the network's own (fer_train.ranges). They stay those of the result, which has learned to live within
-    them. `step` is called ceil(n / batch) times an epoch.
+    ranges: the network's own (fer_train.ranges). They stay those of the result, which was trained within
+    them. `step` is called ceil(n / batch) times per epoch.
     Returns a network in eval mode on the CPU, its weights on int8's grid. Raises FerError when the loss is not finite.
     """
     rounded = rounding(network, ranges).to(device)
@@ -61,7 +61,7 @@ def tune(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: how.share(done / steps))
     torch.manual_seed(seed)
     for epoch in range(1, how.epochs + 1):
-        numbers, targets = (each.to(device) for each in answers.of(epoch, seed))
+        numbers, targets = (each.to(device) for each in soft_targets.of(epoch, seed))
         total = torch.zeros((), device=device)
         for index, pixels in batches.of(list(torch.randperm(len(faces)).split(recipe.batch))):
             views = normalize(augment(pixels, numbers[index], recipe.augmentation, network.architecture.size))
@@ -113,7 +113,7 @@ def _uint8(values: Tensor, scale: float, zero: int) -> Tensor:
 
 
 class _Weights(nn.Module):
-    """Weights on their int8 grid: symmetric, a scale an output channel, 7 bits (reduce_range: -64 to 64)."""
+    """Weights on their int8 grid: symmetric, one scale per output channel, 7 bits (reduce_range: -64 to 64)."""
 
     def forward(self, weight: Tensor) -> Tensor:
         scale = weight.detach().abs().amax((1, 2, 3)) / 64

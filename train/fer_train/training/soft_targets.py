@@ -1,4 +1,4 @@
-"""What each training face should be answered with: its label, people's votes, and what teachers say."""
+"""The targets of a training run: labels, people's votes, and teachers' predictions."""
 
 import contextlib
 import hashlib
@@ -22,8 +22,8 @@ from fer_train.model import FerNet, folded, normalize
 from fer_train.recipe import Recipe
 from fer_train.training.distributed import Group
 from fer_train.training.precision import autocast
-from fer_train.training.progress_callback import Watcher
-from fer_train.training.state import Job
+from fer_train.training.progress_callback import ProgressCallback
+from fer_train.training.state import RunConfig
 
 if TYPE_CHECKING:
     from fer_train.data.ferplus import Votes
@@ -31,64 +31,74 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run learns from beside the labels; the teachers' outputs stand in the order of the data's classes."""
+    """What a run learns from beside the labels; the teachers' outputs are in the order of the data's classes."""
 
     votes: "Votes | None" = None
     teachers: tuple[FerNet, ...] = ()
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What the training faces should be answered with. views: float32 [v, n, heads x classes].
+class SoftTargets:
+    """The targets of the training faces. views: float32 [v, n, heads x classes].
 
     A head's values for a face sum to the weight of that head and face in the loss (1 for labels alone).
-    Labels and votes are the same for any view of a face (v = 1); a teacher's answer belongs to the view it saw.
+    Labels and votes are the same for any view of a face (v = 1); a teacher's prediction belongs to the view it saw.
     """
 
     views: Tensor
 
     def of(self, epoch: int, seed: int) -> tuple[Tensor, Tensor]:
-        """The views of `epoch`, from 1: what makes them (`drawn`), and what to answer to them, [n, classes]."""
+        """The views of `epoch`, from 1: what makes them (`drawn`), and their targets, [n, heads x classes]."""
         views, faces = self.views.shape[:2]
-        taught = (epoch - 1) % views
-        return drawn(faces, taught if views > 1 else seed * 100_003 + epoch), self.views[taught]
+        view = (epoch - 1) % views
+        return drawn(faces, view if views > 1 else seed * 100_003 + epoch), self.views[view]
 
 
-def answers(faces: Faces, job: Job, sources: Sources, folder: Path, group: Group, watcher: Watcher) -> Answers:
-    """What `faces`, the training split, should be answered with.
+def training_targets(
+    faces: Faces, config: RunConfig, sources: Sources, folder: Path, group: Group, progress: ProgressCallback
+) -> SoftTargets:
+    """The targets of `faces`, the training split.
 
-    The teachers' answers, which take minutes, are kept in `folder` for the next run with the same ones.
+    The teachers' predictions, which take minutes, are kept in `folder` for the next run with the same ones.
     """
-    found = labelled(faces, len(job.classes), job.recipe, sources.votes)
+    found = labelled(faces, len(config.classes), config.recipe, sources.votes)
     if not sources.teachers:
-        return Answers(found[None])
-    facts = json.dumps([job.fingerprint, job.teachers, job.recipe.teacher_views, asdict(job.recipe.augmentation)])
-    kept = folder / f"taught-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
-    said = group.agreed(_taught(faces, job, sources, kept, group, watcher) if group.first else None)
-    assert said is not None
-    first, rest = found.split([len(job.classes), found.shape[1] - len(job.classes)], 1)
-    weighed = said.float() * first.sum(1, keepdim=True)
-    return Answers(torch.cat([torch.lerp(first, weighed, job.recipe.teacher_share), rest.expand(len(said), -1, -1)], 2))
+        return SoftTargets(found[None])
+    facts = json.dumps(
+        [config.fingerprint, config.teachers, config.recipe.teacher_views, asdict(config.recipe.augmentation)]
+    )
+    kept = folder / f"soft-targets-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
+    probabilities = group.agreed(
+        _teacher_targets(faces, config, sources, kept, group, progress) if group.first else None
+    )
+    assert probabilities is not None
+    first, rest = found.split([len(config.classes), found.shape[1] - len(config.classes)], 1)
+    weighed = probabilities.float() * first.sum(1, keepdim=True)
+    return SoftTargets(
+        torch.cat([torch.lerp(first, weighed, config.recipe.teacher_share), rest.expand(len(probabilities), -1, -1)], 2)
+    )
 
 
-def _taught(faces: Faces, job: Job, sources: Sources, kept: Path, group: Group, watcher: Watcher) -> Tensor:
+def _teacher_targets(
+    faces: Faces, config: RunConfig, sources: Sources, kept: Path, group: Group, progress: ProgressCallback
+) -> Tensor:
     if kept.exists():
-        with contextlib.suppress(Exception):  # torch.load raises almost anything for a damaged file: asked again
-            said: Tensor = torch.load(kept, weights_only=True)
-            if said.shape == (job.recipe.teacher_views, len(faces), len(job.classes)):
-                return said
-    watcher.begin("asking the teachers", job.recipe.teacher_views * -(-len(faces) // AT_ONCE), 0)
-    said = taught(faces, sources.teachers, job.recipe, group.device, watcher.advance)
+        with contextlib.suppress(Exception):  # torch.load raises almost anything for a damaged file: computed again
+            probabilities: Tensor = torch.load(kept, weights_only=True)
+            if probabilities.shape == (config.recipe.teacher_views, len(faces), len(config.classes)):
+                return probabilities
+    progress.begin("predictions of the teachers", config.recipe.teacher_views * -(-len(faces) // AT_ONCE), 0)
+    probabilities = teacher_targets(faces, sources.teachers, config.recipe, group.device, progress.advance)
     with written_whole(kept) as beside, beside.open("wb") as file:
-        torch.save(said, file)
-    return said
+        torch.save(probabilities, file)
+    return probabilities
 
 
 def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") -> Tensor:
     """float32 [n, heads x classes]: the labels, smoothed, or the votes where there are some.
 
     A voted face weighs as much as the share of its voters who saw one of the classes, so those of no class hardly
-    count. With the recipe's label_share a second head has the labels. Votes are not smoothed: they disagree by
+    count. With the recipe's label_share a second head has the labels. Votes are not smoothed: they differ among
     themselves. Raises FerError for votes of which none is for one of `faces`.
     """
     hard = F.one_hot(torch.from_numpy(faces.labels), classes).float()
@@ -107,8 +117,8 @@ def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") 
 
 
 @dataclass(frozen=True)
-class Held:
-    """What validation faces are held against.
+class ValidationTargets:
+    """What predictions for the validation faces are compared with.
 
     targets: float32 [n, classes], a row's sum its weight; labels: int64 [n], below 0 where accuracy has none.
     """
@@ -126,11 +136,11 @@ class Held:
         return float(-(self.targets * logits.log_softmax(1)).sum() / self.targets.sum())
 
 
-def held(faces: Faces, classes: int, votes: "Votes | None") -> Held:
-    """What `faces`, the validation split, are held against: their labels, or with `votes` the votes alone."""
+def validation_targets(faces: Faces, classes: int, votes: "Votes | None") -> ValidationTargets:
+    """The targets of `faces`, the validation split: their labels, or with `votes` the votes alone."""
     labels = torch.from_numpy(faces.labels)
     if votes is None:
-        return Held(F.one_hot(labels, classes).float(), labels)
+        return ValidationTargets(F.one_hot(labels, classes).float(), labels)
     shares, _ = map(torch.from_numpy, votes.shares(faces.names))
     majority = torch.from_numpy(votes.majority(faces.names))
     if not (majority >= 0).any():
@@ -138,22 +148,22 @@ def held(faces: Faces, classes: int, votes: "Votes | None") -> Held:
             f"the votes name a class for none of the {len(faces)} validation images: "
             f"expected paths like {faces.names[0]}"
         )
-    return Held(shares, majority)
+    return ValidationTargets(shares, majority)
 
 
-def taught(
+def teacher_targets(
     faces: Faces, teachers: tuple[FerNet, ...], recipe: Recipe, device: torch.device, step: Callable[[], None]
 ) -> Tensor:
-    """float16 [views, n, classes]: the teachers' mean probabilities for each of the views that the pupil will see.
+    """float16 [views, n, classes]: the teachers' mean probabilities for each of the views that the student will see.
 
-    Distillation (Hinton et al. 2015, arXiv:1503.02531) as function matching: teacher and pupil look at the same view
-    (Beyer et al. 2021, arXiv:2106.05237), here at one of a fixed number of them, so that each is asked for once.
+    Distillation (Hinton et al. 2015, arXiv:1503.02531) as function matching: teacher and student see the same view
+    (Beyer et al. 2021, arXiv:2106.05237), here at one of a fixed number of them, so that each is computed once.
     `step` is called after each batch of AT_ONCE.
     """
     networks = [folded(teacher).to(device).to(memory_format=torch.channels_last) for teacher in teachers]
     batches, order = Batches(faces, device), list(torch.arange(len(faces)).split(AT_ONCE))
     side = faces.pixels.shape[-1]
-    said = torch.zeros(recipe.teacher_views, len(faces), teachers[0].architecture.classes, dtype=torch.float16)
+    probabilities = torch.zeros(recipe.teacher_views, len(faces), teachers[0].architecture.classes, dtype=torch.float16)
     with torch.inference_mode(), autocast(device):
         for view in range(recipe.teacher_views):
             numbers = drawn(len(faces), view).to(device)
@@ -161,9 +171,9 @@ def taught(
                 seen = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
                 seen = seen.contiguous(memory_format=torch.channels_last)
                 mean = torch.stack([network(seen).float().softmax(1) for network in networks]).mean(0)
-                said[view, index.cpu()] = mean.half().cpu()
+                probabilities[view, index.cpu()] = mean.half().cpu()
                 step()
-    return said
+    return probabilities
 
 
 def aligned(teacher: Checkpoint, classes: tuple[str, ...]) -> FerNet:

@@ -17,8 +17,8 @@ from fer_train.recipe import Augmentation, Recipe
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is trained on what; a run can be resumed only by an equal job."""
+class RunConfig:
+    """What is trained on what; a run can be resumed only with an equal configuration."""
 
     model: str
     recipe: Recipe
@@ -63,34 +63,34 @@ class BestEpoch:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run has come to."""
 
-    job: Job
+    config: RunConfig
     history: list[dict[str, float]]
     """One row per epoch."""
     best: BestEpoch
 
     def network(self) -> FerNet:
         """The averaged network of the best epoch, in eval mode, on the CPU."""
-        classes, weights = len(self.job.classes), dict(self.best.weights)
+        classes, weights = len(self.config.classes), dict(self.best.weights)
         weights |= {name: weights[name][:classes] for name in ("head.weight", "head.bias")}
-        network = build(self.job.model, classes)
+        network = build(self.config.model, classes)
         network.load_state_dict(weights)
         return network.eval()
 
     def save(self, path: Path) -> None:
-        """Write it to `path`, whole or not at all: what `outcome` reads, without what resuming needs."""
+        """Write it to `path`, whole or not at all: what `read_result` reads, without what resuming needs."""
         with written_whole(path) as beside, beside.open("wb") as file:
-            torch.save({"job": self.job.facts(), "history": self.history, "best": self.best.plain()}, file)
+            torch.save({"job": self.config.facts(), "history": self.history, "best": self.best.plain()}, file)
 
 
-def outcome(path: Path) -> Outcome:
-    """What the run whose state is `path` has come to so far. Raises FerError."""
+def read_result(path: Path) -> RunResult:
+    """The result so far of the run whose state is `path`. Raises FerError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = Outcome(
-            _job(state["job"]),
+        found = RunResult(
+            _config(state["job"]),
             [dict(row) for row in state["history"]],
             _best(state["best"]),
         )
@@ -103,13 +103,13 @@ def outcome(path: Path) -> Outcome:
 class Run:
     """Everything that changes while training, and its checkpoint. Attribute history: one row per epoch."""
 
-    def __init__(self, job: Job, network: FerNet, steps_an_epoch: int) -> None:
-        recipe = job.recipe
-        self.job = job
+    def __init__(self, config: RunConfig, network: FerNet, steps_an_epoch: int) -> None:
+        recipe = config.recipe
+        self.config = config
         self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         decayed, others = ([p for p in self.network.parameters() if (p.ndim > 1) == many] for many in (True, False))
-        rate = recipe.rate * (recipe.init_rate if job.init else 1)
+        rate = recipe.rate * (recipe.init_rate if config.init else 1)
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.SGD(
             groups, lr=rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
@@ -130,7 +130,7 @@ class Run:
         self.optimizer.step()
         self.schedule.step()
         steps = self.schedule.last_epoch  # the horizon grows from the start, so that short runs are averaged too
-        weight = 1 - min(self.job.recipe.ema, steps / (9 + steps))
+        weight = 1 - min(self.config.recipe.ema, steps / (9 + steps))
         averaged, current = (
             [value for value in network.state_dict().values() if value.is_floating_point()]
             for network in (self.average, self.network)
@@ -147,21 +147,21 @@ class Run:
 
     def _merit(self, row: dict[str, float]) -> float:
         """What an epoch is chosen for: the validation accuracy, or with votes their likelihood, which varies less."""
-        return -row["valid_log_loss"] if self.job.votes else row["valid_accuracy"]
+        return -row["valid_log_loss"] if self.config.votes else row["valid_accuracy"]
 
     def save(self, path: Path) -> None:
         """Write the whole state to `path`, whole or not at all."""
-        state = {"job": self.job.facts(), "history": self.history, "best": self.best.plain()} | {
+        state = {"job": self.config.facts(), "history": self.history, "best": self.best.plain()} | {
             name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "schedule")
         }
         with written_whole(path) as beside, beside.open("wb") as file:
             torch.save(state, file)
 
     def read(self, path: Path) -> dict[str, Any]:
-        """The state in `path`, for `restore`. Raises FerError when it is damaged or belongs to another job."""
+        """The state in `path`, for `restore`. Raises FerError when it is damaged or of another configuration."""
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            _check_same(path, _job(state["job"]), self.job)
+            _check_same(path, _config(state["job"]), self.config)
         except FerError:
             raise
         except Exception as error:  # torch.load raises almost anything for a damaged file
@@ -178,20 +178,20 @@ class Run:
         except Exception as error:  # load_state_dict raises almost anything
             raise _damaged(path) from error
 
-    def outcome(self) -> Outcome:
-        """What it has come to so far."""
-        return Outcome(self.job, self.history, self.best)
+    def result(self) -> RunResult:
+        """The result so far."""
+        return RunResult(self.config, self.history, self.best)
 
 
-def _job(facts: dict[str, Any]) -> Job:
-    """The job that `Job.facts` described; parts that it did not have yet are as by default."""
+def _config(facts: dict[str, Any]) -> RunConfig:
+    """The configuration that `RunConfig.facts` described; parts that it did not have yet have their defaults."""
     recipe = dict(facts["recipe"])
     if "balanced" in recipe:  # until 0.6 the mix was always the labels'
         recipe["balance"] = "labels" if recipe.pop("balanced") else "none"
     varied = recipe["augmentation"]
     varied = Augmentation(**varied | {"erase_side": tuple(varied["erase_side"])})
     listed = {"classes": tuple(facts["classes"]), "teachers": tuple(facts["teachers"])}
-    return Job(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
+    return RunConfig(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
 
 
 def _best(facts: dict[str, Any]) -> BestEpoch:
@@ -204,9 +204,9 @@ def _damaged(path: Path) -> FerError:
     return FerError(f"{path} is not a whole checkpoint of fer-train fit: remove it to start anew")
 
 
-def _check_same(path: Path, stored: Job, ours: Job) -> None:
-    """Raise FerError, naming the first fact in which the stored job differs from ours."""
-    then, now = ({**vars(job), **vars(job.recipe), "recipe": None} for job in (stored, ours))
+def _check_same(path: Path, stored: RunConfig, ours: RunConfig) -> None:
+    """Raise FerError, naming the first fact in which the stored configuration differs from ours."""
+    then, now = ({**vars(config), **vars(config.recipe), "recipe": None} for config in (stored, ours))
     for key, value in now.items():
         if then[key] != value:
             raise FerError(

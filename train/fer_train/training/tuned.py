@@ -1,4 +1,4 @@
-"""Whether tuning for int8 paid: the phase that `fer-train fit --qat` adds to a finished run, and its gate."""
+"""Quantization-aware training as a phase of `fer-train fit --qat` after a finished run, and its gate."""
 
 from dataclasses import replace
 
@@ -10,34 +10,39 @@ from fer_train.checkpoint import Ranges
 from fer_train.inference import predict
 from fer_train.model import FerNet
 from fer_train.ranges import activation_ranges
-from fer_train.training.progress_callback import Watcher
+from fer_train.training.progress_callback import ProgressCallback
 from fer_train.training.qat import Tuning, rounding, tune
-from fer_train.training.soft_targets import Answers, Held
-from fer_train.training.state import Outcome, Tuned
+from fer_train.training.soft_targets import SoftTargets, ValidationTargets
+from fer_train.training.state import RunResult, Tuned
 
 SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far between four sets of calibration faces
 
 
 def tuned(
-    run: Outcome, data: Dataset, answers: Answers, against: Held, device: torch.device, watcher: Watcher
-) -> tuple[Outcome, Ranges | None]:
+    run: RunResult,
+    data: Dataset,
+    soft_targets: SoftTargets,
+    valid_targets: ValidationTargets,
+    device: torch.device,
+    progress: ProgressCallback,
+) -> tuple[RunResult, Ranges | None]:
     """The run with its network tuned for int8, and the ranges it was tuned with; as it was, and None, if that lost.
 
-    Both are judged as int8 on the validation split, held `against` that. Raises FerError for a loss not finite.
+    Both are compared as int8 on the validation split, by `valid_targets`. Raises FerError for a loss not finite.
     """
     train, valid = training_split(data), data.split("valid")
-    network, recipe = run.network(), run.job.recipe
+    network, recipe = run.network(), run.config.recipe
     ranges = activation_ranges(network, train)
-    watcher.begin("tuning for int8", Tuning.epochs * -(-len(train) // recipe.batch), 0)
-    candidate = tune(network, ranges, train, answers, recipe, run.job.seed, device, watcher.advance)
-    before, after = (against.accuracy(_int8_logits(each, ranges, valid)) for each in (network, candidate))
+    progress.begin("tuning for int8", Tuning.epochs * -(-len(train) // recipe.batch), 0)
+    candidate = tune(network, ranges, train, soft_targets, recipe, run.config.seed, device, progress.advance)
+    before, after = (valid_targets.accuracy(_int8_logits(each, ranges, valid)) for each in (network, candidate))
     kept = after > before + SPREAD
-    watcher.say(f"tuning for int8: {before:.2%} before, {after:.2%} after: {'kept' if kept else 'not kept'}")
+    progress.say(f"tuning for int8: {before:.2%} before, {after:.2%} after: {'kept' if kept else 'not kept'}")
     weights = candidate.state_dict() if kept else run.best.weights
     best = replace(run.best, qat=Tuned(round(before, 5), round(after, 5), kept), weights=weights)
     return replace(run, best=best), ranges if kept else None
 
 
 def _int8_logits(network: FerNet, ranges: Ranges, faces: Faces) -> Tensor:
-    """What the int8 file will answer, float32 [n, classes]."""
+    """The logits that the int8 file will have, float32 [n, classes]."""
     return predict(rounding(network, ranges), faces.pixels)
