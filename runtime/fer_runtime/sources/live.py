@@ -28,7 +28,7 @@ FIRST_WAIT_S, MAX_WAIT_S = 0.2, 10.0  # before a lost source is opened again; ea
 TICK_S = 0.1  # between two calls of on_idle
 LOOK_S = 0.5  # between looks whether a lost source is back, which ends a wait
 MAX_BROKEN = 30  # frames in a row that cannot be decoded, after which a camera is opened again; single ones are usual
-PLAYED = 0.95  # of its duration, after which a stream that has one is over when it ends
+NEAR_END = 0.05  # of its duration, within which a stream that has one is over when it ends; some cameras invent one
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
 
@@ -163,7 +163,7 @@ class Live:
             return False
         seconds = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) / (self.fps or 1.0)
         if seconds > 0:
-            return self._position_ms / 1e3 >= PLAYED * seconds
+            return abs(self._position_ms / 1e3 / seconds - 1) <= NEAR_END
         return not self._wait and has_length(self._name)
 
     def _publish(self, frame: Frame) -> None:
