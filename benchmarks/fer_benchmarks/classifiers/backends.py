@@ -36,7 +36,7 @@ class Plain:
     mean: tuple[float, ...]
     """Of pixels 0..255, one value or one per channel."""
     std: tuple[float, ...]
-    """Likewise."""
+    """Of the same pixels, one value or one per channel."""
     channels_last: bool
     """Whether it takes [n, h, w, c]."""
     uint8: bool

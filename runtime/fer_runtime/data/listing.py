@@ -20,7 +20,7 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 DESKTOP_FILES = {"thumbs.db", "desktop.ini"}  # what systems leave in folders that were looked at
 
 Image = tuple[PurePosixPath, Callable[[], bytes]]  # its path inside the data, and what gives its bytes
-Other = tuple[PurePosixPath, Callable[[], IO[bytes]]]  # likewise, opened as a stream
+Other = tuple[PurePosixPath, Callable[[], IO[bytes]]]  # the same, opened as a stream
 
 
 @dataclass

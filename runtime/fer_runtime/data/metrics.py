@@ -27,7 +27,7 @@ class Scores:
     precision: dict[str, float]
     """By label, in the order of the model's outputs."""
     recall: dict[str, float]
-    """Likewise."""
+    """By label, in the same order."""
     confusion: list[list[int]]
     """Faces, [true][predicted], in the same order."""
 

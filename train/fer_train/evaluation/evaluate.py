@@ -78,7 +78,7 @@ class Section:
     ece: tuple[float, float]
     """Expected calibration error at temperature 1 and at the stored one."""
     reliability: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """Bins of the calibration error (`metrics.reliability`), likewise."""
+    """Bins of the calibration error (`metrics.reliability`), for the same two."""
     flip_accuracy: float
     """Of the mean of a face's probabilities and its mirror image's."""
     left_out: dict[str, int] = field(default_factory=dict)
