@@ -151,6 +151,23 @@ def test_a_file_removed_while_it_is_read_is_read_to_its_end(clip: Path, tmp_path
     assert read_lines(lines)[-1].frame > FRAMES - 5
 
 
+def test_a_recording_lasts_as_long_as_the_camera_was_filmed(tmp_path: Path) -> None:
+    """A camera of 10 frames per second whose stream declares 25, as ffmpeg assumes of motion JPEG."""
+    cv2.imwrite(str(tmp_path / "picture.jpg"), render(0))
+    lines, recording = tmp_path / "faces.jsonl", tmp_path / "out.mkv"
+    with mjpeg([tmp_path / "picture.jpg"], 0.1, 10) as server:
+        run = start("fer-run", "--source", server.address, "--headless", "--jsonl", lines, "--record", recording)
+        first_after(lines, time.time() + 3)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=30)
+    assert run.returncode == 130, errors
+    answered = read_lines(lines)
+    recorded = cv2.VideoCapture(str(recording))
+    assert recorded.get(cv2.CAP_PROP_FPS) == 25
+    seconds = recorded.get(cv2.CAP_PROP_FRAME_COUNT) / 25
+    assert seconds == pytest.approx(captured(answered[-1]) - captured(answered[0]), abs=0.2)
+
+
 @pytest.mark.system("ffprobe")
 def test_frames_change_size(tmp_path: Path) -> None:
     """A camera that switches between 4:3 and 16:9 every second, and comes back with 320x240 alone.
