@@ -179,6 +179,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     (root / "train" / "neutral" / "1.png").symlink_to(real / "happy" / "0.png")
     (root / "train" / "neutral" / "2.png").symlink_to("nowhere.png")
     (root / "train" / "neutral" / "again").symlink_to(root)
+    (root / "train" / "neutral" / "itself").symlink_to("itself")
     data = load(root)
     assert np.bincount(data.split("train").labels).tolist() == [2, 2, 2]
     assert "1 links to a folder around them were not followed (first: train/neutral/again)" in data.notes

@@ -17,8 +17,10 @@ from fer_runtime.data.dataset import load
 from fer_train import checkpoint
 from fer_train.data.augment import augment
 from fer_train.data.ferplus import read
+from fer_train.inference import predict
 from fer_train.model import normalize
 from fer_train.recipe import RECIPES
+from fer_train.training.loop import start
 from fer_train.training.precision import autocast
 from fer_train.training.soft_targets import SoftTargets, labelled, teacher_targets
 from fer_train.training.state import read_result
@@ -214,6 +216,15 @@ def test_init_fits_a_new_head_for_other_classes(
     )
     assert wrong.returncode == 1
     assert "--init is a network of size nano" in wrong.stderr
+
+
+def test_init_keeps_the_head_where_the_classes_stand_in_another_order(trained: Path, faces_folder: Path) -> None:
+    """A csv numbers its classes, folders sort them: a network of one goes on with the other."""
+    faces = load(faces_folder).split("valid").pixels
+    wanted = predict(checkpoint.load(trained / "model.pt").network, faces)
+    config = replace(read_result(trained / "last.pt").config, classes=("sad", "happy", "neutral"))
+    found = predict(start(config, checkpoint.load(trained / "model.pt")), faces)
+    assert torch.equal(found[:, [1, 2, 0]], wanted)  # happy, neutral, sad
 
 
 def test_a_stopped_run_can_be_finished(

@@ -85,7 +85,7 @@ def _walk(
             path = inside / entry.name
             if is_ignored(path):
                 continue
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 files.append(path)
                 continue
             status = entry.stat()
@@ -94,6 +94,13 @@ def _walk(
             else:
                 found.folders.add(path)
                 _walk(Path(entry.path), path, around, found, files)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _in_zip(path: Path, archive: zipfile.ZipFile) -> Listing:

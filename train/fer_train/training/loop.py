@@ -18,7 +18,7 @@ from fer_train.model import FerNet, build, macs, normalize
 from fer_train.training.distributed import Group
 from fer_train.training.precision import autocast
 from fer_train.training.progress_callback import ProgressCallback
-from fer_train.training.soft_targets import SoftTargets, ValidationTargets
+from fer_train.training.soft_targets import SoftTargets, ValidationTargets, aligned
 from fer_train.training.state import Run, RunConfig, RunResult
 
 
@@ -101,7 +101,7 @@ def fit(
 
 
 def start(config: RunConfig, init: Checkpoint | None = None) -> FerNet:
-    """A fresh network for `config`, or a trained one, with a fresh head where the classes are other ones.
+    """A fresh network for `config`, or a trained one, with a fresh head where the classes are others, in any order.
 
     Raises FerError for a trained network of another size.
     """
@@ -109,8 +109,9 @@ def start(config: RunConfig, init: Checkpoint | None = None) -> FerNet:
     network = build(config.model, len(config.classes) * (2 if config.recipe.label_share else 1))
     if init is None:
         return network
-    trained = init.network.state_dict()
-    if init.manifest.labels != config.classes or config.recipe.label_share:
+    same = sorted(init.manifest.labels) == sorted(config.classes)
+    trained = (aligned(init, config.classes) if same else init.network).state_dict()
+    if not same or config.recipe.label_share:
         trained |= {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
     try:
         network.load_state_dict(trained)
