@@ -68,7 +68,7 @@ def test_names_that_the_encoding_lacks(tmp_path: Path, encoding: str) -> None:
     printed = (tmp_path / "out.txt").read_text(encoding.partition(":")[0])
     assert "neutral" in printed
     assert ("?" in printed) == (encoding != "utf-8")
-    assert "開心" in next(iter(json.loads((tmp_path / "a.json").read_text())["counts"].values()))
+    assert "開心" in next(iter(json.loads((tmp_path / "a.json").read_text())["class_counts"].values()))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
