@@ -3,6 +3,7 @@
 import http.client
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -79,3 +80,10 @@ def serving(clip: Path, where: str = "0", *more: object) -> Iterator[Served]:
     finally:
         process.kill()
         process.wait()
+
+
+def stream(port: int, path: str) -> socket.socket:
+    """A connection that has asked for a stream."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=20)
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    return client

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,161 +9,15 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-import torch
 
-from conftest import BIN, Run, start
+from conftest import Run, start
 from fer_benchmarks.demo_clip import render
-from fer_runtime.model.session import Classifier
 from helpers.drawn import draw_face
-
-
-def fails(done: subprocess.CompletedProcess[str], message: str, code: int = 1) -> None:
-    """`done` ended with `code` and one sentence that holds `message`."""
-    assert done.returncode == code, (done.returncode, done.stderr)
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "unexpected" not in done.stderr  # the safety net is for faults of ours, not for input we know of
-
-
-def test_an_output_that_is_an_input_is_refused(
-    command: Run, exported: dict[str, Path], trained: Path, clip: Path, tmp_path: Path
-) -> None:
-    video, model = shutil.copy(clip, tmp_path / "in.mp4"), shutil.copy(exported["fp32"], tmp_path / "m.onnx")
-    weights = shutil.copy(trained / "model.pt", tmp_path / "m.pt")
-    (tmp_path / "photos").mkdir()
-    cv2.imwrite(str(tmp_path / "photos" / "a.png"), render(0))
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    run = ["--source", video, "--model", model, "--headless"]
-    cases: list[tuple[str, list[Any]]] = [
-        ("fer-run", [*run, "--jsonl", video]),
-        ("fer-run", [*run, "--record", video]),
-        ("fer-run", [*run, "--jsonl", model]),
-        ("fer-run", [*run, "--record", tmp_path / "a.mkv", "--jsonl", tmp_path / "a.mkv"]),
-        ("fer-export", [weights, "--out", weights]),
-        ("fer-export", [weights, "--out", tmp_path / "b.onnx", "--json", weights]),
-        ("fer-run", ["--source", tmp_path / "photos", "--headless", "--record", tmp_path / "photos" / "a.png"]),
-        ("fer-export", [weights, "--json", tmp_path / "m.onnx", "--out", tmp_path / "m.onnx"]),
-        ("fer-bench", [model, "--json", model]),
-        ("fer-train", ["evaluate", weights, tmp_path, "--json", weights]),
-    ]
-    for name, arguments in cases:
-        fails(command(name, *arguments), "give the output another name")
-    done = command("fer-export", shutil.copy(weights, tmp_path / "model.onnx"), cwd=tmp_path)  # its default output
-    fails(done, "give the output another name")
-    (tmp_path / "model.onnx").unlink()
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
-
-
-def test_links_stay_links_and_devices_devices(command: Run, trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "link.onnx").symlink_to(tmp_path / "target.onnx")
-    os.mkfifo(tmp_path / "pipe.onnx")
-    assert command("fer-export", trained / "model.pt", "--out", tmp_path / "link.onnx").returncode == 0
-    assert (tmp_path / "link.onnx").is_symlink()
-    Classifier(tmp_path / "target.onnx")
-    fails(command("fer-export", trained / "model.pt", "--out", tmp_path / "pipe.onnx"), "is a folder or a device")
-    assert (tmp_path / "pipe.onnx").is_fifo()
-
-
-def test_a_run_without_a_frame_leaves_old_lines_alone(command: Run, tmp_path: Path) -> None:
-    (tmp_path / "old.jsonl").write_text("old\n")
-    (tmp_path / "broken.png").write_text("no picture")
-    done = command("fer-run", "--source", "broken.png", "--headless", "--jsonl", "old.jsonl", cwd=tmp_path)
-    fails(done, "cannot be decoded")
-    assert (tmp_path / "old.jsonl").read_text() == "old\n"
-
-
-def test_a_report_that_cannot_be_written_stops_the_export(command: Run, trained: Path, tmp_path: Path) -> None:
-    fails(command("fer-export", trained / "model.pt", "--json", "no/report.json", cwd=tmp_path), "cannot write")
-    assert list(tmp_path.iterdir()) == []
-
-
-Harm = Callable[[dict[str, Any]], object]  # what spoils a checkpoint or a state, as torch.load gives it
-
-
-def ranges(low: float, high: float) -> Harm:
-    return lambda plain: plain["ranges"].update(relu=(low, high))
-
-
-def stage(**facts: object) -> Harm:
-    return lambda plain: plain["manifest"]["architecture"]["stages"][0].update(facts)
-
-
-@pytest.mark.parametrize(
-    ("harm", "message"),
-    [
-        (ranges(float("-inf"), float("inf")), "activation range of relu"),
-        (ranges(5.0, -5.0), "activation range of relu"),
-        (ranges(float("nan"), 1.0), "activation range of relu"),
-        (ranges(0.0, 10**400), "is damaged"),
-        (stage(stride=0), "stride is 0"),
-        (stage(width=60_000), "width is 60000"),
-        (stage(blocks=10**9), "blocks is 1000000000"),
-        (stage(width="wide"), "width is 'wide'"),
-        (lambda plain: plain["weights"]["head.bias"].fill_(float("nan")), "not finite"),
-        (lambda plain: plain["weights"].pop("head.bias"), 'Missing key(s) in state_dict: "head.bias"'),
-        (lambda plain: plain["manifest"].update(versions=None), "wrong in 'versions'"),
-        (lambda plain: plain["manifest"].update(mean=10**400), "wrong in 'mean'"),
-        (lambda plain: plain["manifest"].update(measured=[{"accuracy": float("nan")}]), "is damaged"),
-        (lambda plain: plain.pop("manifest"), "is damaged"),
-    ],
-)
-def test_tampered_checkpoints(command: Run, trained: Path, tmp_path: Path, harm: Harm, message: str) -> None:
-    plain = torch.load(trained / "model.pt", weights_only=True)
-    harm(plain)
-    torch.save(plain, tmp_path / "model.pt")
-    fails(command("fer-export", "model.pt", "--precision", "int8", cwd=tmp_path), message)
-    assert not (tmp_path / "model.int8.onnx").exists()
-
-
-def changed(file: Path, out: Path, change: Callable[[onnx.ModelProto], object]) -> Path:
-    model = onnx.load(file)
-    change(model)
-    onnx.save(model, out)
-    return out
-
-
-def not_a_number(model: onnx.ModelProto) -> None:
-    bias = next(i for i in model.graph.initializer if i.name == "head.bias")
-    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(3, np.nan, np.float32), bias.name))
-
-
-def fixed_batch(model: onnx.ModelProto) -> None:
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-
-
-def outside_weights(model: onnx.ModelProto) -> None:
-    bias = next(i for i in model.graph.initializer if i.name == "head.bias")
-    bias.ClearField("raw_data")
-    bias.data_location = onnx.TensorProto.EXTERNAL
-    bias.external_data.add(key="location", value="weights.bin")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (not_a_number, "not finite"),
-        (fixed_batch, "takes batches of 1 only"),
-        (outside_weights, "holds weights outside the file"),
-    ],
-)
-def test_tampered_models(
-    command: Run, exported: dict[str, Path], tmp_path: Path, change: Callable[[onnx.ModelProto], object], message: str
-) -> None:
-    (tmp_path / "weights.bin").write_bytes(bytes(64))
-    file = tmp_path / "model.onnx"
-    model = onnx.load(exported["fp32"])
-    change(model)
-    file.write_bytes(model.SerializeToString())
-    cv2.imwrite(str(tmp_path / "two.png"), render(0))
-    fails(command("fer-run", "--model", file, "--source", "two.png", "--headless", cwd=tmp_path), message)
-    fails(command("fer-bench", file, cwd=tmp_path), message)
+from helpers.failures import fails
 
 
 def test_a_dead_display_is_no_reason_to_die(command: Run, clip: Path) -> None:
@@ -234,53 +87,6 @@ def test_one_image_a_class_is_too_few(command: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda state: state.update(job=5),
-        lambda state: state.update(network={}),
-        lambda state: state.update(history=5),
-        lambda state: state.update(best={}),
-        lambda state: [state.pop(key) for key in list(state) if key != "job"],
-    ],
-)
-def test_damaged_states_are_not_resumed(
-    command: Run, trained: Path, faces_zip: Path, tmp_path: Path, harm: Harm
-) -> None:
-    state = torch.load(trained / "last.pt", weights_only=True)
-    harm(state)
-    torch.save(state, tmp_path / "last.pt")
-    arguments = ["--model", "nano", "--epochs", 16, "--device", "cpu", "--out", tmp_path, "--resume"]
-    fails(command("fer-train", "fit", faces_zip, *arguments), "is not a whole checkpoint of fer-train fit")
-
-
-def test_other_epochs_are_named_alone(command: Run, trained: Path, faces_zip: Path) -> None:
-    arguments = ["--model", "nano", "--epochs", 17, "--device", "cpu", "--out", trained, "--resume"]
-    fails(command("fer-train", "fit", faces_zip, *arguments), "its epochs is 16, now 17;")
-
-
-def test_closed_and_full_standard_output(clip: Path, exported: dict[str, Path]) -> None:
-    run, bench = BIN / "fer-run", BIN / "fer-bench"
-    for script, message in [
-        (f"{run} --source {clip} --headless >&-", "standard output is closed"),
-        (f"{run} --source {clip} --headless >/dev/full", "stopped at frame 0"),
-        (f"{bench} {exported['int8']} --duration 0.1 >/dev/full", "No space left on device"),
-    ]:
-        fails(subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False), message)
-
-
-def test_lines_appended_to_a_log_take_nothing_from_it(clip: Path, tmp_path: Path) -> None:
-    """On a full disk (here: a limit on the file's size) only this run's cut line is taken back."""
-    log = tmp_path / "log"
-    log.write_text("x" * 5000 + "\n")
-    script = f"ulimit -f 6; {BIN / 'fer-run'} --source {clip} --headless >> {log}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    fails(done, "stopped at frame")
-    lines = log.read_text().splitlines()
-    assert lines[0] == "x" * 5000
-    assert [json.loads(line)["frame"] for line in lines[1:]] == list(range(len(lines) - 1))
-
-
 def test_a_worker_that_dies_fails_the_benchmark(exported: dict[str, Path], tmp_path: Path) -> None:
     process = start("fer-bench", *[exported["fp32"]] * 8, "--json", tmp_path / "bench.json")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -303,20 +109,6 @@ def test_files_in_the_current_folder_are_not_imported(command: Run, exported: di
 def test_thread_counts_are_bounded(command: Run, exported: dict[str, Path]) -> None:
     assert command("fer-bench", exported["int8"], "--threads", 100_000).returncode == 2
     assert command("fer-run", "--threads", 0).returncode == 2
-
-
-def test_sigterm_finishes_recordings(clip: Path, tmp_path: Path) -> None:
-    lines, video = tmp_path / "faces.jsonl", tmp_path / "out.mp4"
-    outputs = ["--headless", "--jsonl", str(lines), "--record", str(video)]
-    process = start("fer-run", "--source", clip, *outputs)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (lines.exists() and lines.read_text().count("\n") > 4):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode == 143
-    capture = cv2.VideoCapture(str(video))
-    assert all(capture.read()[0] for _ in range(5))
 
 
 def test_faults_of_ours_are_one_sentence_too(exported: dict[str, Path], tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.served import serving, write_long
-from runtime.test_web import stream
+from helpers.served import serving, stream, write_long
 
 TURNS, SECONDS = 8, 8
 CLIENTS = 19  # that read; another one does not
