@@ -1,6 +1,8 @@
 """Weights as training scripts save them: wrapped, beside other things, in several copies; and --arch with any path."""
 
 import argparse
+import collections
+import datetime
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -85,6 +87,7 @@ def test_a_layer_that_the_network_lacks_is_not_dropped() -> None:
         {"hyper_parameters": {"root": PosixPath("/data"), "at": Path("x")}},
         {"best": np.float64(0.6), "history": [np.float32(1)]},
         {"optimizer": torch.optim.Adam([torch.zeros(1, requires_grad=True)]).state_dict(), "epoch": 3},
+        {"when": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), "log": collections.defaultdict(list, a=[1])},
         {"ema_state_dict": OrderedDict(a=torch.ones(1))},
     ],
 )
@@ -112,6 +115,24 @@ def test_the_command_that_is_offered_works(capsys: pytest.CaptureFixture[str]) -
     is_exported(network)
     export("weights.pt", "--arch", "nets:Grey", "--unsafe-pickle", *LABELS)
     is_exported(network)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_old_archives_and_other_dicts(zipped: bool) -> None:
+    network = made("Grey")
+    content = collections.defaultdict(list, network=network.state_dict(), args=argparse.Namespace(lr=0.1))
+    torch.save(content, "weights.pt", _use_new_zipfile_serialization=zipped)
+    export("weights.pt", "--arch", "nets:Grey", *LABELS)
+    is_exported(network)
+
+
+@pytest.mark.usefixtures("here")
+def test_weights_as_numpy_arrays_need_trust() -> None:
+    torch.save({name: value.numpy() for name, value in made("Grey").state_dict().items()}, "weights.pt")
+    told = refused("weights.pt", "--arch", "nets:Grey", *LABELS)
+    assert "holds more than weights (numpy." in told
+    assert "fer-export weights.pt --unsafe-pickle --arch nets:Grey" in told
 
 
 @pytest.mark.usefixtures("here")

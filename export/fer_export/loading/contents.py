@@ -13,6 +13,7 @@ from fer_runtime.errors import FerError
 # Keys under which training scripts keep the weights, the likeliest first.
 KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "module")
 DEPTH = 4
+DICTS = ("collections.defaultdict",)
 
 
 class Unread:
@@ -24,16 +25,18 @@ class Unread:
     def __setstate__(self, _state: object) -> None:
         """Take whatever the pickle says."""
 
-    def __setitem__(self, _key: object, _value: object) -> None:
-        """Take whatever the pickle says."""
+
+def plain_dict(*_arguments: object) -> dict[Any, Any]:
+    """What stands for a defaultdict: the weights may be in it."""
+    return {}
 
 
 def read(path: Path, code: tuple[str, ...]) -> Any:
     """The file's content, with `Unread` in place of everything that `code` names. Raises what torch.load raises.
 
-    torch's restricted unpickler calls nothing but what it is told to be safe, and that is `Unread` alone.
+    torch's restricted unpickler calls nothing but what it is told to be safe, and these are the stand-ins alone.
     """
-    stand_ins: list[Any] = [(Unread, name) for name in code]
+    stand_ins: list[Any] = [(plain_dict if name in DICTS else Unread, name) for name in code]
     with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)

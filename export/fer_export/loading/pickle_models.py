@@ -11,19 +11,21 @@ from fer_export.loading.options import LoadOptions
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
 
-ELSEWHERE = ("torch.", "numpy.")  # what a user's own file does not define
+ELSEWHERE = {"torch", "torchvision", "numpy", *sys.stdlib_module_names} - {"__main__"}  # no user's own files
 
 
 def refusal(path: Path, code: tuple[str, ...], options: LoadOptions) -> str:
     """Why the file is refused, and what to type; code: what loading it would import, the network's class first."""
-    if code[0].startswith("numpy."):
+    own = [name for name in code if not _is_elsewhere(name)]
+    if own:
+        held = f"is a whole pickled network ({own[0]})"
+        trusted = options.command(path, "--unsafe-pickle")
+    else:
         held = f"holds more than weights ({code[0]})"
         trusted = options.command(path, "--unsafe-pickle", "--arch", options.arch or "net:CLASS")
-    else:
-        held = f"is a whole pickled network ({code[0]})"
-        trusted = options.command(path, "--unsafe-pickle")
     return (
-        f"{path} {held}: loading it would run code from the file. Where you trained it, {_recipe(code, options)}; "
+        f"{path} {held}: loading it would run code from the file. Where you trained it, "
+        f"{_recipe((*own, *code), options)}; "
         f"or, if you trust whoever made the file: {trusted}"
     )
 
@@ -45,10 +47,15 @@ def load(path: Path, code: tuple[str, ...], options: LoadOptions) -> Any:
         sys.path.remove("")
 
 
+def _is_elsewhere(name: str) -> bool:
+    """Whether a class is none that a user has written."""
+    return name.partition(".")[0] in ELSEWHERE
+
+
 def _recipe(code: tuple[str, ...], options: LoadOptions) -> str:
     """How to get from a pickle to weights, and from them to a file."""
     module, _, name = code[0].rpartition(".")
-    if not module or code[0].startswith(ELSEWHERE):
+    if not module or _is_elsewhere(code[0]):
         module, name = "__main__", "CLASS"
     notebook = module == "__main__"
     place = "put the class into net.py, here" if notebook else f"stay where Python finds {module}"

@@ -5,6 +5,7 @@ operators, and names that it pastes into generated code. So whatever is not know
 """
 
 import ast
+import contextlib
 import io
 import json
 import pickletools
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
+HARMLESS = ("collections.OrderedDict",)
 NAME = re.compile(r"[\w.:+@-]*", re.ASCII)  # cannot call anything wherever it is pasted
 TARGET = re.compile(
     r"torch\.ops\.(aten|prims|higher_order|torchvision)(\.(?!__|save\b|from_file\b)\w+){1,2}"
@@ -55,12 +57,24 @@ def pickled_names(file: Path | io.BytesIO) -> list[str]:
     """
     try:
         unsafe = get_unsafe_globals_in_checkpoint(file)
-    except Exception:  # noqa: BLE001 - a file that is no pickle of torch's raises almost anything
-        return []
+    except Exception:  # noqa: BLE001 - a file that is no archive of torch's raises almost anything
+        return _names_in_plain_pickles(file)
     with zipfile.ZipFile(file) as members:
         first = next(name for name in members.namelist() if name.endswith("data.pkl"))
         order = [str(argument).replace(" ", ".") for _, argument, _ in pickletools.genops(members.read(first))]
     return sorted(unsafe, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def _names_in_plain_pickles(file: Path | io.BytesIO) -> list[str]:
+    """Of torch's format before 1.6, four pickles one after the other, and of pickle.dump's."""
+    data = io.BytesIO(file.read_bytes()) if isinstance(file, Path) else io.BytesIO(file.getvalue())
+    names: list[str] = []
+    with contextlib.suppress(Exception):  # no pickle, or its end
+        for _ in range(4):
+            operations = pickletools.genops(data)
+            names += [str(argument).replace(" ", ".") for code, argument, _ in operations if code.name == "GLOBAL"]
+    names = [name.replace("__builtin__.", "builtins.") for name in names]  # Python 2's name, which protocol 2 keeps
+    return [name for name in dict.fromkeys(names) if not name.startswith("torch.") and name not in HARMLESS]
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -18,19 +18,23 @@ from fer_runtime.model.session import Classifier
 
 IR, OPSETS = 9, (18,)  # what fer_export.graph.export writes
 SOFTMAX_BOUND = 1e-5
-WIDEST_TOLERANCE = 0.25  # of golden logits: a file that asks for more could answer anything
-MOST_GOLDEN = 64
+MAX_TOLERANCE = 0.25  # of golden logits: a file that asks for more could answer anything
+MAX_GOLDEN = 64
 SETTINGS = tuple(product((1, 2), (True, False)))  # threads, graph optimization: kernels and their order differ
 
 
 @dataclass(frozen=True)
 class Check:
-    """name: what was looked at; found, expected: in words; ok: whether they agree."""
+    """One property of a file."""
 
     name: str
+    """What was checked."""
     found: str
+    """In words."""
     expected: str
+    """In words."""
     ok: bool
+    """Whether they agree."""
 
 
 def within(name: str, off: float, bound: float) -> Check:
@@ -67,9 +71,9 @@ def of_golden(path: Path, manifest: Manifest) -> list[Check]:
     """The golden inputs' logits and probabilities: threads 1 and 2, optimized or not, as a batch and one by one."""
     expected = _golden_logits(manifest.golden, len(manifest.labels))
     if manifest.golden is None or expected is None:
-        return [Check("golden answers", "none that can be read", f"logits of 1 to {MOST_GOLDEN} inputs", False)]
+        return [Check("golden answers", "none that can be read", f"logits of 1 to {MAX_GOLDEN} inputs", False)]
     faces = golden_faces(manifest.golden.seed, manifest.size, len(expected), manifest.channels)
-    bound = min(manifest.golden.tolerance, WIDEST_TOLERANCE)
+    bound = min(manifest.golden.tolerance, MAX_TOLERANCE)
     checks = []
     for threads, optimized in SETTINGS:
         setting = f"{threads} thread{'s' * (threads > 1)}, {'optimized' if optimized else 'as it is'}"
@@ -100,7 +104,7 @@ def of_accuracy(classifier: Classifier, split: Split, faces: Faces) -> Check:
 
 def _golden_logits(golden: Golden | None, classes: int) -> NDArray[np.float64] | None:
     """The manifest's golden logits, float64 [n, classes]; None where there are none that can be read."""
-    if golden is None or not 1 <= len(golden.logits) <= MOST_GOLDEN:
+    if golden is None or not 1 <= len(golden.logits) <= MAX_GOLDEN:
         return None
     try:
         logits = np.array(golden.logits, np.float64)

@@ -26,46 +26,55 @@ INTENDED_USE = (
 
 @dataclass(frozen=True)
 class Golden:
-    """Generated inputs and the logits expected for them: parity can be proved where torch is not.
-
-    seed: of `golden_faces`; logits: [faces][classes]; tolerance: largest accepted difference on another CPU.
-    """
+    """Generated inputs and the logits expected for them: parity can be proved where torch is not."""
 
     seed: int
+    """Of `golden_faces`."""
     logits: tuple[tuple[float, ...], ...]
+    """[faces][classes]"""
     tolerance: float
+    """Largest accepted difference on another CPU."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One model's facts.
-
-    labels: in the order of the logits; size: input side in pixels; colour: "grey" or "rgb"; mean, std: of the pixel
-    values 0..255, or of each channel's, applied inside the graph; temperature: divides the logits before softmax;
-    architecture: what rebuilds the network; parameters, macs: counts for one face; precision: "fp32", "fp16" or
-    "int8"; quantization: int8's recipe; balance: the mix of classes that it was made to answer with, empty for none;
-    checkpoint: SHA-256 of the .pt file; data: fingerprint of the dataset; measured: accuracies, each with split and n.
-    """
+    """One model's facts."""
 
     labels: tuple[str, ...]
+    """In the order of the logits."""
     size: int
+    """Side of the input, pixels."""
     mean: float | tuple[float, ...]
+    """Of pixel values 0..255, one or per channel; subtracted inside the graph."""
     std: float | tuple[float, ...]
+    """Likewise; divided by inside the graph."""
     architecture: dict[str, Any]
+    """What rebuilds the network."""
     parameters: int
     macs: int
+    """Multiply-adds per face."""
     colour: str = "grey"
+    """Of the input: "grey" or "rgb"."""
     framing: Framing = FER2013
     temperature: float = 1.0
+    """Divides the logits before softmax."""
     precision: str = "fp32"
+    """"fp32", "fp16" or "int8"."""
     quantization: dict[str, Any] = field(default_factory=dict)
+    """int8's recipe."""
     balance: dict[str, Any] = field(default_factory=dict)
+    """The mix of classes that its predictions were adjusted to; empty for none."""
     checkpoint: str = ""
+    """SHA-256 of the .pt file."""
     data: str = ""
+    """Fingerprint of the dataset."""
     measured: tuple[dict[str, Any], ...] = ()
+    """Accuracies, each with split and n."""
     intended_use: str = INTENDED_USE
     licences: dict[str, str] = field(default_factory=dict)
+    """Of weights and data."""
     versions: dict[str, str] = field(default_factory=dict)
+    """Of the libraries that made the file."""
     golden: Golden | None = None
 
     @property

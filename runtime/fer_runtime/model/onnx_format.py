@@ -41,11 +41,14 @@ Value = int | memoryview  # a number, or the bytes of a text or of an inner mess
 
 @dataclass(frozen=True)
 class Format:
-    """ir: version of the file format; opsets: versions of the operator sets; foreign: what our files never hold."""
+    """Of an ONNX file."""
 
     ir: int
+    """Version of the file format."""
     opsets: tuple[int, ...]
+    """Versions of the operator sets."""
     foreign: tuple[str, ...]
+    """What our files never hold, in words."""
 
 
 def read(data: bytes) -> Format:

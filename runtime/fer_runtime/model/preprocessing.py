@@ -10,19 +10,22 @@ from numpy.typing import NDArray
 from fer_runtime.types import Box
 
 CHANNELS = {"grey": 1, "rgb": 3}
-UPRIGHT, MOST = 12.0, 45.0  # degrees: a face that leans by less is left as it is, see docs/runtime.md
+MIN_TILT, MAX_TILT = 12.0, 45.0  # degrees: a face that leans by less is left as it is, see docs/runtime.md
 
 
 @dataclass(frozen=True)
 class Framing:
     """Where the detector's box falls in a training face, in shares of the training frame's side.
 
-    centre_x, centre_y: the box's centre; height: the box's height. Measured: see fer_train.training.calibration.
+    Measured: see fer_train.training.calibration.
     """
 
     centre_x: float
+    """Of the box."""
     centre_y: float
+    """Of the box."""
     height: float
+    """Of the box."""
 
 
 # Measured on FER2013's training faces (fer_train.training.calibration); for data in which the detector finds no faces.
@@ -39,11 +42,11 @@ def crop_square(box: Box, framing: Framing) -> tuple[float, float, float]:
 def tilt(landmarks: NDArray[np.float32]) -> float:
     """Degrees by which a face with these landmarks ([5, 2]: eyes, nose, mouth corners) leans clockwise.
 
-    0 within UPRIGHT, where the eyes' line is no surer than the head's, and beyond MOST, where it is no face's.
+    0 below MIN_TILT, where the eyes' line is no surer than the head's, and beyond MAX_TILT, where it is no face's.
     """
     across, down = (landmarks[1] - landmarks[0]).tolist()
     angle = degrees(atan2(down, across))
-    return angle if UPRIGHT <= abs(angle) <= MOST else 0.0
+    return angle if MIN_TILT <= abs(angle) <= MAX_TILT else 0.0
 
 
 def crop(
