@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.data.decode import decode_bgr, read_picture
+from fer_runtime.data.decode import IMAGE_SUFFIXES, decode_bgr, read_picture
 from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
@@ -119,6 +119,8 @@ class Video:
     def _conclude(self, given: int) -> None:
         """Note what was left out. Raises FerError where that is everything."""
         if given == 0 and (self._index == 0 or self._broken):
+            if PurePath(self._shown).suffix.lower() in IMAGE_SUFFIXES:  # a picture by its name, nothing by its bytes
+                raise FerError(f"{self._shown} cannot be decoded as a picture: is it complete?")
             raise FerError(
                 f"{self._shown} holds no frame that OpenCV can decode (codec {self._codec}): is it complete? "
                 "If it plays elsewhere, convert it, as with `ffmpeg -i IN -c:v libx264 OUT.mp4`"
