@@ -1,10 +1,9 @@
 """Weights loaded into a network whose names differ by what wrappers have put into them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -92,9 +91,9 @@ def _without(name: str, words: frozenset[str]) -> str:
     return ".".join(part for part in name.split(".") if part not in words) if words else name
 
 
-def _split(weights: dict[str, Tensor], match: Match) -> tuple[dict[str, Any], list[str]]:
+def _split(weights: dict[str, Tensor], match: Match) -> tuple["_StateDict", list[str]]:
     """The weights by the network's names, with what else stands under its prefix; and the names that are left out."""
-    own: dict[str, Any] = _StateDict()
+    own = _StateDict()
     others = []
     for name, value in weights.items():
         short = _without(name, match.words)
@@ -104,22 +103,24 @@ def _split(weights: dict[str, Tensor], match: Match) -> tuple[dict[str, Any], li
             others.append(name)
         else:
             own[short.removeprefix(match.prefix)] = value
-    facts: dict[str, Any] = getattr(weights, "_metadata", {})
-    own._metadata = {  # type: ignore[attr-defined]  # torch's versions of each module's format
+    facts: dict[str, object] = getattr(weights, "_metadata", {})  # torch's versions of each module's format
+    own._metadata = {
         _without(name, match.words).removeprefix(match.prefix.rstrip(".")).lstrip("."): value
         for name, value in facts.items()
     }
     return own, others
 
 
-class _StateDict(dict[str, Any]):
-    """A dict that can carry torch's `_metadata`."""
+class _StateDict(dict[str, object]):
+    """Tensors by name, and what a module keeps beside them; with torch's `_metadata`."""
+
+    _metadata: dict[str, object]
 
 
-def _check_shapes(path: Path, arch: str, expected: dict[str, Any], own: dict[str, Any]) -> None:
+def _check_shapes(path: Path, arch: str, expected: Mapping[str, object], own: Mapping[str, object]) -> None:
     """Raise FerError for a tensor of another shape; lazy layers have none yet and take any."""
     for name, tensor in expected.items():
-        if name in own and not is_lazy(tensor) and isinstance(tensor, Tensor) and tensor.shape != own[name].shape:
+        if name in own and isinstance(tensor, Tensor) and not is_lazy(tensor) and _shape(tensor) != _shape(own[name]):
             raise FerError(_mismatch(path, arch, name, _shape(tensor), _shape(own[name])))
 
 

@@ -47,7 +47,7 @@ class Manifest:
     mean: float | tuple[float, ...]
     """Of pixel values 0..255, one or per channel; subtracted inside the graph."""
     std: float | tuple[float, ...]
-    """Likewise; divided by inside the graph."""
+    """Standard deviation, in the same units and number as the mean; divided by inside the graph."""
     architecture: dict[str, Any]
     """What rebuilds the network."""
     parameters: int
