@@ -48,10 +48,9 @@ def test_strange_pictures(command: Run, tmp_path: Path) -> None:
     assert [capture.read()[0] for _ in range(7)] == [True] * 6 + [False]
 
 
-@pytest.mark.parametrize("source", ["²", "99999999999999999999", "-1", ""])
+@pytest.mark.parametrize("source", ["²", "99999999999999999999", "-1"])
 def test_strange_cameras(command: Run, source: str, tmp_path: Path) -> None:
-    done = command("fer-run", "--source", source, "--headless", cwd=tmp_path)
-    fails(done, "holds no pictures" if source == "" else "does not exist")
+    fails(command("fer-run", "--source", source, "--headless", cwd=tmp_path), "does not exist")
 
 
 def strange_zip(path: Path, harm: Callable[[bytearray], object], method: int = zipfile.ZIP_STORED) -> Path:

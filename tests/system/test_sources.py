@@ -202,4 +202,6 @@ def test_frames_change_size(tmp_path: Path) -> None:
         assert 0.9 * height < min(tall) <= max(tall) < 1.1 * height
     tops = [min(face.box[1] for face in line.faces) for line in before if line.faces]
     assert max(tops) - min(tops) > 50  # both shapes were seen
-    assert decoded(recording) >= len(answered) - 1
+    # The server sends 33 frames per second; the recording has the rate that OpenCV reports, and lasts as long.
+    filmed_s = sum(captured(some[-1]) - captured(some[0]) for some in (before, after))
+    assert decoded(recording) > 0.8 * filmed_s * cv2.VideoCapture(str(recording)).get(cv2.CAP_PROP_FPS)
