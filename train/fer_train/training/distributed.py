@@ -1,5 +1,6 @@
 """One process or several: what torchrun's environment says, and what the processes exchange."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ def group(wanted: str) -> Iterator[Group]:
     try:
         yield Group(device, rank, world)
     finally:
+        # DistributedDataParallel holds the group in reference cycles; one still held at exit may abort the process.
+        gc.collect()
         dist.destroy_process_group()
 
 
