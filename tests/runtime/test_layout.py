@@ -107,6 +107,11 @@ def test_the_classes_are_those_of_torchvision(tmp_path: Path) -> None:
         ("train/{happy,sad}/1.png test/{PublicTest,PrivateTest}/{happy,sad}/1.png", "names two splits: expected one"),
         ("train/{train,val}/{happy,sad}/1.png test/{happy,sad}/1.png", "train/val/happy names two splits"),
         (
+            "{happy,sad}/{train,test}/1.png",
+            "the class happy holds a folder test, which names a split: expected the split",
+        ),
+        ("train/{happy,sad}/1.png train/sad/PublicTest/2.png", "above the class, as PublicTest/sad"),
+        (
             "{ours,theirs}/{happy,sad}/1.png",
             "ours and theirs would be classes, but hold happy and sad: name them",
         ),

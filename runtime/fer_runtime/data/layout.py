@@ -158,6 +158,12 @@ def _check_classes(origin: object, paths: Sequence[PurePosixPath], places: Seque
             f"{origin}: {_listed(above)} would be classes, but hold {_listed(classes)}: "
             f"name them after splits ({KNOWN_SPLITS}), or move the folders of the classes up"
         )
+    for split, label, name in sorted({(p.split, p.label, name) for p in placed for name in p.inside.split("/")[:-1]}):
+        if split_of(name) not in (None, split):
+            raise FerError(
+                f"{origin}: the class {label} holds a folder {name}, which names a split: "
+                f"expected the split above the class, as {name}/{label}"
+            )
     if any(map(names_expression, labels)):
         return
     shared = _shared_below(placed)

@@ -63,12 +63,12 @@ class Classifier:
     size: int
     """Side of the input in pixels."""
 
-    def __init__(self, model: Path | None = None, threads: int = 1, optimized: bool = True) -> None:
+    def __init__(self, model: Path | str | None = None, threads: int = 1, optimized: bool = True) -> None:
         """Open `model`, or the package's own. Raises FerError for a file that fer-export did not write.
 
         threads: for one call. optimized: whether onnxruntime may rewrite the graph, as it does by default.
         """
-        path = self._path = model or default_model()
+        path = self._path = Path(model) if model else default_model()
         self._session = open_file(path, threads, optimized)
         try:
             self.manifest = _manifest(self._session, path)
