@@ -110,8 +110,10 @@ def _described(content: Any) -> str:
 class _Weights(dict[str, Tensor]):
     """A state_dict that keeps torch's `_metadata`: the versions of its modules' formats."""
 
+    _metadata: dict[str, object]
+
 
 def _with_versions(content: dict[Any, Any], kept: dict[str, Tensor]) -> dict[str, Tensor]:
     weights = _Weights(kept)
-    weights._metadata = getattr(content, "_metadata", {})  # type: ignore[attr-defined]
+    weights._metadata = getattr(content, "_metadata", {})
     return weights
