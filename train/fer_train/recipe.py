@@ -38,7 +38,9 @@ class Recipe:
     low_side: float = 0.75  # of the side
     # With --teacher: a face's target is this much the teachers' answer, the rest its label.
     teacher_share: float = 0.7
-    teacher_views: int = 32  # views of each face that teachers predict and the student sees, in turn, one per epoch
+    # Views of each face that teachers predict and the student sees, in turn, one per epoch: a run of at most so many
+    # epochs sees a fresh view in each.
+    teacher_views: int = 32
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
     # At the end, answer each class as often as in this mix (training.calibration.mix), "none" leaves it. It finds more
     # of the rare and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for the rest).

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.data.decode import read_picture
-from fer_runtime.data.index import SPLITS, Entry, Split, opened
+from fer_runtime.data.index import SPLITS, Entry, Split, images, opened
 from fer_runtime.errors import FerError
 from fer_runtime.model.preprocessing import CHANNELS, to_face
 
 OBLONG = 1.1  # longer side by shorter one from which a picture is no crop of a face
+UNLABELLED = -1  # in place of a label
 CARVED = 0.1  # share of train that becomes validation where the data has none
 
 
@@ -26,7 +27,7 @@ class Faces:
     pixels: NDArray[np.uint8]
     """[n, channels, size, size]."""
     labels: NDArray[np.int64]
-    """[n], indices into the dataset's classes."""
+    """[n], indices into the dataset's classes; UNLABELLED for faces of a transfer set."""
     names: tuple[str, ...]
     """`folder/class/file` of each, the folder as the data has it (FER2013's PublicTest is in test)."""
     spool: Path | None = None
@@ -117,6 +118,32 @@ def load(path: Path, size: int = 48, carve: bool = False, spool: Path | None = N
     elif set(splits) == {"train"}:
         notes.append("no validation or test split found: all images count as one set, whether trained on or not")
     return Dataset(index.classes, splits, tuple(notes), index.understood)
+
+
+def load_unlabelled(path: Path, spool: Path | None = None) -> tuple[Faces, tuple[str, ...]]:
+    """All pictures of a folder or zip, in whatever folders, 48 x 48 and grey, without labels; and notes for the user.
+
+    `spool` as for `load`. Raises FerError for a missing, empty, broken or hostile input.
+    """
+    with images(path) as listing:
+        entries = [Entry(inside, "train", "unlabelled", str(inside), read) for inside, read in listing.images]
+        splits, notes = _decoded(entries, ("unlabelled",), (48, "grey"), spool)
+    if not splits:
+        raise FerError(f"no image in {path} can be decoded (first: {entries[0].path}): is it complete?")
+    faces = splits["train"]
+    return replace(faces, labels=np.full(len(faces), UNLABELLED, np.int64)), tuple(notes)
+
+
+def joined(parts: list[Faces]) -> Faces:
+    """The faces of all `parts`, in that order; spooled on disk where the first part is."""
+    spool = parts[0].spool
+    pixels = _room((sum(map(len, parts)), *parts[0].pixels.shape[1:]), spool)
+    start = 0
+    for part in parts:
+        pixels[start : start + len(part)] = part.pixels
+        start += len(part)
+    labels, names = np.concatenate([part.labels for part in parts]), sum((part.names for part in parts), ())
+    return Faces(pixels, labels, names, spool)
 
 
 def is_copy(faces: Faces, of: list[Faces]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from fer_runtime.cli.options import FILE
 from fer_train.recipe import RECIPES, for_votes
 
 if TYPE_CHECKING:
-    from fer_runtime.data.dataset import Dataset
+    from fer_runtime.data.dataset import Dataset, Faces
     from fer_train.checkpoint import Ranges
     from fer_train.model import FerNet
     from fer_train.training.distributed import Group
@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     help="FER+ votes: train on their shares instead of the labels, where there are any.",
 )
 @click.option(
+    "--unlabelled",
+    type=FILE,
+    metavar="DATA",
+    help="Faces without labels: the student learns what the teachers predict for them.",
+)
+@click.option(
     "--init",
     type=FILE,
     metavar="MODEL.pt",
@@ -64,6 +70,7 @@ def fit(
     epochs: int | None,
     teachers: tuple[Path, ...],
     votes: Path | None,
+    unlabelled: Path | None,
     init: Path | None,
     qat: bool,
     device: str,
@@ -85,6 +92,8 @@ def fit(
     from fer_train.training.distributed import group
     from fer_train.training.finalize import finish
 
+    if unlabelled and not teachers:
+        raise click.UsageError("--unlabelled: what such faces teach is a teacher's prediction: give --teacher too")
     out = out or Path("runs") / model
     state = out / "last.pt"
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
@@ -102,10 +111,17 @@ def fit(
         if len(faces.classes) < 2:
             raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
         config, network, sources = _config(faces, model, epochs, seed, teachers, votes, init)
-        counts = ", ".join(f"{len(faces.splits[name])} {name}" for name in SPLITS if name in faces.splits)
-        _print_once(processes, [f"training {model} on {processes.device}: {counts} faces"])
+        train = dataset.training_split(faces)
+        counts = {name: len(faces.splits[name]) for name in SPLITS if name in faces.splits}
+        if unlabelled:
+            transfer, notes = _transfer_set(unlabelled, faces, out if stream else None)
+            _print_once(processes, [f"note: {note}" for note in notes])
+            config = replace(config, unlabelled=dataset.Dataset((), {"train": transfer}).fingerprint)
+            train, counts["unlabelled"] = dataset.joined([train, transfer]), len(transfer)
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        _print_once(processes, [f"training {model} on {processes.device}: {listed} faces"])
         make_folder(out)
-        trained, ranges = _trained(faces, config, network, sources, processes, state, qat)
+        trained, ranges = _trained(train, faces.split("valid"), config, network, sources, processes, state, qat)
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
@@ -152,8 +168,23 @@ def _config(
     return config, start(config, trained), sources
 
 
+def _transfer_set(path: Path, faces: "Dataset", spool: Path | None) -> "tuple[Faces, list[str]]":
+    """The faces of `path` that stand in no evaluation split of `faces`, and notes. Raises FerError."""
+    from fer_runtime.data import dataset
+    from fer_runtime.errors import FerError
+
+    found, notes = dataset.load_unlabelled(path, spool)
+    kept = dataset.drop_copies(found, [split for name, split in faces.splits.items() if name != "train"])
+    if not len(kept):
+        raise FerError(f"{path} has none but copies of the evaluation faces: expected other faces")
+    dropped = len(found) - len(kept)
+    told = [f"{path.name}: {note}" for note in notes]
+    return kept, told + ([f"{path.name}: {dropped} copies of evaluation faces were dropped"] if dropped else [])
+
+
 def _trained(
-    faces: "Dataset",
+    train: "Faces",
+    valid: "Faces",
     config: "RunConfig",
     network: "FerNet",
     sources: "Sources",
@@ -161,7 +192,6 @@ def _trained(
     state: Path,
     qat: bool,
 ) -> "tuple[RunResult, Ranges | None]":
-    from fer_runtime.data.dataset import training_split
     from fer_train.cli.progress import shown
     from fer_train.training.loop import fit as fit_network
     from fer_train.training.progress_callback import ProgressCallback
@@ -170,11 +200,11 @@ def _trained(
 
     try:
         with shown() if processes.first else nullcontext(ProgressCallback()) as progress:
-            targets = training_targets(training_split(faces), config, sources, state.parent.parent, processes, progress)
-            valid_targets = validation_targets(faces.split("valid"), len(config.classes), sources.votes)
-            trained = fit_network(faces, config, network, targets, valid_targets, processes, state, progress)
+            targets = training_targets(train, config, sources, state.parent.parent, processes, progress)
+            valid_targets = validation_targets(valid, len(config.classes), sources.votes)
+            trained = fit_network(train, valid, config, network, targets, valid_targets, processes, state, progress)
             return (
-                tuned(trained, faces, targets, valid_targets, processes.device, progress)
+                tuned(trained, train, valid, targets, valid_targets, processes.device, progress)
                 if qat and processes.first
                 else (trained, None)
             )

@@ -83,7 +83,7 @@ def main() -> None:
 
 def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Path) -> None:
     data = dataset.load(path, carve=True)
-    train = dataset.training_split(data)
+    train, valid = dataset.training_split(data), data.split("valid")
     recipe = replace(RECIPES[model], epochs=epochs)
     results: dict[str, RunResult] = {}
     for row in ROWS:
@@ -96,9 +96,9 @@ def _measure(path: Path, model: str, epochs: int, teachers: list[Path], out: Pat
         with group("auto") as alone, shown() as progress:
             progress.say(row.name)
             soft_targets = training_targets(train, config, Sources(teachers=asked), out, alone, progress)
-            valid_targets = validation_targets(data.split("valid"), len(data.classes), None)
+            valid_targets = validation_targets(valid, len(data.classes), None)
             results[row.name] = fit(
-                data, config, network, soft_targets, valid_targets, alone, folder / "last.pt", progress
+                train, valid, config, network, soft_targets, valid_targets, alone, folder / "last.pt", progress
             )
         plain = {"model": model, "epochs": epochs, "rows": {n: r.history for n, r in results.items()}}
         plots.write_json(out / "ablation.json", plain)

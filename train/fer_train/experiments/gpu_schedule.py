@@ -121,11 +121,11 @@ def _run(
     digests = tuple(sha256(path) for path in teachers)
     config = RunConfig(step.model, recipe, step.seed, data.classes, data.fingerprint, votes=votes[1], teachers=digests)
     progress = Deadline(step.name, ends)
-    soft_targets = training_targets(training_split(data), config, Sources(votes[0], networks), folder, alone, progress)
-    valid_targets = validation_targets(data.split("valid"), len(config.classes), votes[0])
-    return fit(
-        data, config, start(config), soft_targets, valid_targets, alone, folder / f"{step.name}.last.pt", progress
-    )
+    train, valid = training_split(data), data.split("valid")
+    soft_targets = training_targets(train, config, Sources(votes[0], networks), folder, alone, progress)
+    valid_targets = validation_targets(valid, len(config.classes), votes[0])
+    state = folder / f"{step.name}.last.pt"
+    return fit(train, valid, config, start(config), soft_targets, valid_targets, alone, state, progress)
 
 
 def _halved(found: RunResult) -> RunResult:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_runtime.data.dataset import Dataset, Faces, training_split
+from fer_runtime.data.dataset import UNLABELLED, Faces
 from fer_runtime.errors import FerError
 from fer_train.checkpoint import Checkpoint
 from fer_train.data.augment import augment
@@ -24,7 +24,7 @@ from fer_train.training.state import Run, RunConfig, RunResult
 
 @dataclass(frozen=True)
 class EpochInputs:
-    """What every epoch needs. labels: int64 [n], on the device; forward: network or DDP."""
+    """What every epoch needs. labels: int64 [n], on the device, or UNLABELLED; forward: network or DDP."""
 
     batches: Batches
     soft_targets: SoftTargets
@@ -33,7 +33,8 @@ class EpochInputs:
 
 
 def fit(
-    data: Dataset,
+    train: Faces,
+    valid: Faces,
     config: RunConfig,
     network: FerNet,
     soft_targets: SoftTargets,
@@ -42,14 +43,13 @@ def fit(
     state: Path,
     progress: ProgressCallback,
 ) -> RunResult:
-    """Train `network` on `data`'s train split, keep the epoch that is best on its valid split, by `valid_targets`.
+    """Train `network` on `train`, keep the epoch that is best on `valid`, by `valid_targets`.
 
     The state is written to the file `state` after each epoch and continued from there. Whatever is random in an epoch
     follows from the seed and its number, so a resumed run equals an uninterrupted one (bit for bit on a CPU with the
     same threads).
     Raises FerError for a state of another run, a loss that is not finite, or a batch that cannot be shared out.
     """
-    train, valid = training_split(data), data.split("valid")
     config = replace(config, recipe=replace(config.recipe, batch=_batch(config, train, group)))
     recipe = config.recipe
     steps = len(train) // recipe.batch
@@ -59,12 +59,12 @@ def fit(
         run.restore(found, state)
         progress.say(f"resuming after epoch {len(run.history)} of {recipe.epochs}")
     progress.begin("training", recipe.epochs * steps, len(run.history) * steps)
-    # The training accuracy is that of the class with most votes, where there are votes.
-    labels = (
-        soft_targets.views[0, :, : len(config.classes)].argmax(1) if config.votes else torch.from_numpy(train.labels)
-    )
-    labels = labels.to(group.device)
-    inputs = EpochInputs(Batches(train, group.device), soft_targets, labels, group.parallel(run.network))
+    labels = torch.from_numpy(train.labels)
+    if config.votes:  # the training accuracy is that of the class with most votes
+        voted = soft_targets.views[0, :, : len(config.classes)].argmax(1)
+        labels = torch.where(labels == UNLABELLED, labels, voted)
+    batches = Batches(train, group.device)
+    inputs = EpochInputs(batches, soft_targets, labels.to(group.device), group.parallel(run.network))
     spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
     # Forward and backward are three passes of two operations a multiply-add.
     pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
@@ -141,14 +141,14 @@ def _side(run: Run, epoch: int) -> int:
 def _epoch(
     run: Run, inputs: EpochInputs, epoch: int, side: int, group: Group, progress: ProgressCallback
 ) -> tuple[float, float]:
-    """One pass over the training faces in random order; mean loss and accuracy on the augmented faces."""
+    """One pass over the training faces in random order; mean loss, and accuracy on the augmented faces with a label."""
     recipe = run.config.recipe
     generator = torch.Generator().manual_seed(run.config.seed * 100_003 + epoch)
     order = torch.randperm(len(inputs.labels), generator=generator).split(recipe.batch)
     shards = [group.shard(batch) for batch in order if len(batch) == recipe.batch]
     numbers, soft_targets = (each.to(group.device) for each in inputs.soft_targets.of(epoch, run.config.seed))
     run.network.train()
-    total = torch.zeros(2, device=group.device)
+    total = torch.zeros(3, device=group.device)
     for index, pixels in inputs.batches.of(shards):
         faces = normalize(augment(pixels, numbers[index], recipe.augmentation, side))
         with autocast(group.device):
@@ -159,6 +159,7 @@ def _epoch(
         loss.backward()
         run.step()
         progress.advance()
-        total += torch.stack([loss.detach(), (heads[:, 0].argmax(1) == inputs.labels[index]).float().mean()])
-    mean = group.mean(total / len(shards))
-    return float(mean[0]), float(mean[1])
+        labels = inputs.labels[index]
+        total += torch.stack([loss.detach(), (heads[:, 0].argmax(1) == labels).sum(), (labels != UNLABELLED).sum()])
+    loss_sum, right, known = group.mean(total).tolist()
+    return loss_sum / len(shards), right / max(known, 1)

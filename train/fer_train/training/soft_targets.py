@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fer_runtime.data.dataset import Faces
+from fer_runtime.data.dataset import UNLABELLED, Faces
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
 from fer_train.checkpoint import Checkpoint
@@ -57,26 +57,28 @@ class SoftTargets:
 def training_targets(
     faces: Faces, config: RunConfig, sources: Sources, folder: Path, group: Group, progress: ProgressCallback
 ) -> SoftTargets:
-    """The targets of `faces`, the training split.
+    """The targets of `faces`, the training split; one without a label learns what the teachers predict, and that alone.
 
-    The teachers' predictions, which take minutes, are kept in `folder` for the next run with the same ones.
+    The teachers' predictions, which take minutes, are kept in `folder` for the next run with the same ones. Each epoch
+    has views of its own where the recipe's `teacher_views` are as many.
     """
     found = labelled(faces, len(config.classes), config.recipe, sources.votes)
     if not sources.teachers:
         return SoftTargets(found[None])
-    facts = json.dumps(
-        [config.fingerprint, config.teachers, config.recipe.teacher_views, asdict(config.recipe.augmentation)]
-    )
+    views = min(config.recipe.teacher_views, max(2, config.recipe.epochs))  # one alone would be no fixed view
+    config = replace(config, recipe=replace(config.recipe, teacher_views=views))
+    known_by = [config.fingerprint, config.teachers, views, asdict(config.recipe.augmentation)]
+    facts = json.dumps(known_by + ([config.unlabelled] if config.unlabelled else []))
     kept = folder / f"soft-targets-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.pt"
     probabilities = group.agreed(
         _teacher_targets(faces, config, sources, kept, group, progress) if group.first else None
     )
     assert probabilities is not None
     first, rest = found.split([len(config.classes), found.shape[1] - len(config.classes)], 1)
-    weighed = probabilities.float() * first.sum(1, keepdim=True)
-    return SoftTargets(
-        torch.cat([torch.lerp(first, weighed, config.recipe.teacher_share), rest.expand(len(probabilities), -1, -1)], 2)
-    )
+    unlabelled = torch.from_numpy(faces.labels == UNLABELLED)[:, None]
+    weighed = probabilities.float() * torch.where(unlabelled, 1.0, first.sum(1, keepdim=True))
+    share = torch.where(unlabelled, 1.0, config.recipe.teacher_share)
+    return SoftTargets(torch.cat([torch.lerp(first, weighed, share), rest.expand(len(probabilities), -1, -1)], 2))
 
 
 def _teacher_targets(
@@ -99,10 +101,13 @@ def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") 
 
     A voted face weighs as much as the share of its voters who saw one of the classes, so those of no class hardly
     count. With the recipe's label_share a second head has the labels. Votes are not smoothed: they differ among
-    themselves. Raises FerError for votes of which none is for one of `faces`.
+    themselves. A face without a label has nothing but zeros.
+    Raises FerError for votes of which none is for one of `faces`.
     """
-    hard = F.one_hot(torch.from_numpy(faces.labels), classes).float()
+    labels = torch.from_numpy(faces.labels)
+    hard = F.one_hot(labels.clamp_min(0), classes).float()
     hard = hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+    hard[labels == UNLABELLED] = 0
     if votes is None:
         return hard
     shares, voted = map(torch.from_numpy, votes.shares(faces.names))

@@ -28,6 +28,7 @@ class RunConfig:
     votes: str = ""  # SHA-256 of the file, as the following ones
     teachers: tuple[str, ...] = ()
     init: str = ""
+    unlabelled: str = ""  # fingerprint of the transfer set
 
     def facts(self) -> dict[str, object]:
         """Plain data, as it is stored."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fer_runtime.data.dataset import Dataset, Faces, training_split
+from fer_runtime.data.dataset import Faces
 from fer_train.checkpoint import Ranges
 from fer_train.inference import predict
 from fer_train.model import FerNet
@@ -20,7 +20,8 @@ SPREAD = 0.004  # what a gain must exceed: fer-nano's int8 accuracy moved so far
 
 def tuned(
     run: RunResult,
-    data: Dataset,
+    train: Faces,
+    valid: Faces,
     soft_targets: SoftTargets,
     valid_targets: ValidationTargets,
     device: torch.device,
@@ -28,9 +29,9 @@ def tuned(
 ) -> tuple[RunResult, Ranges | None]:
     """The run with its network tuned for int8, and the ranges it was tuned with; as it was, and None, if that lost.
 
-    Both are compared as int8 on the validation split, by `valid_targets`. Raises FerError for a loss not finite.
+    train, soft_targets: as it was trained. Both are compared as int8 on `valid`, by `valid_targets`.
+    Raises FerError for a loss not finite.
     """
-    train, valid = training_split(data), data.split("valid")
     network, recipe = run.network(), run.config.recipe
     ranges = activation_ranges(network, train)
     progress.begin("tuning for int8", Tuning.epochs * -(-len(train) // recipe.batch), 0)
