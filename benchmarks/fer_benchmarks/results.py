@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.data.metrics import Scores
 from fer_runtime.errors import FerError
 from fer_runtime.files import write_text
 from fer_runtime.records import from_plain
+from fer_runtime.system.host import Machine
 
 SCHEMA = 3
 TOOL = "fer-bench"
@@ -86,21 +88,9 @@ class Run:
 
 
 @dataclass(frozen=True)
-class ModelScores:
-    """Accuracy on the labelled faces. n to confusion are as `fer-train evaluate` writes them."""
+class ModelScores(Scores):
+    """Accuracy on the labelled faces: what `fer-train evaluate` writes, and more."""
 
-    n: int
-    """Faces."""
-    accuracy: float
-    interval: float
-    """Half the 95 % interval of accuracy (Wilson)."""
-    macro_f1: float
-    precision: dict[str, float]
-    """By class."""
-    recall: dict[str, float]
-    """By class."""
-    confusion: list[list[int]]
-    """[true][predicted]."""
     bootstrap: dict[str, Interval]
     """Intervals of "accuracy" and "macro_f1"."""
     worst_class: str
@@ -172,24 +162,11 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
-class Environment:
+class Environment(Machine):
     """Machine, versions, and what could spoil the figures."""
 
-    cpu: str
-    architecture: str
-    cores: int | None
-    int8_instructions: list[str]
-    """Of those that decide the speed of int8."""
-    system: str
-    """Name and version of the operating system."""
-    python: str
-    onnxruntime: str
-    numpy: str
-    opencv: str
     virtual: bool
     """Whether it is a virtual machine."""
-    governor: str | None
-    """Of the processor's clock."""
     clock_mhz: tuple[float | None, float | None]
     """Before and after the run."""
     temperature_c: tuple[float | None, float | None]

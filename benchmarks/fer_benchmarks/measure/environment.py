@@ -1,7 +1,7 @@
 """The conditions of a run, and which of them make its figures unreliable."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from fer_benchmarks.results import Environment
@@ -11,9 +11,7 @@ BUSY = 0.3  # load before the run, of one core
 STOLEN = 0.01  # of the time, by other machines on the same host
 DRIFT = 0.05  # of the clock
 CPU_FOLDER = Path("sys/devices/system/cpu")
-HOST_FACTS = (
-    "cpu", "architecture", "cores", "int8_instructions", "system", "python", "onnxruntime", "numpy", "opencv"
-)  # fmt: skip
+MACHINE_FACTS = tuple(field.name for field in fields(host.Machine))
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,10 @@ def now(root: Path = Path("/")) -> Moment:
 
 def describe(before: Moment, after: Moment, energy_source: str | None, root: Path = Path("/")) -> Environment:
     """Machine and versions, and how the run was disturbed between the two moments."""
-    facts = host.describe()
+    facts = host.describe(root)
     return Environment(
-        **{name: getattr(facts, name) for name in HOST_FACTS},
+        **{name: getattr(facts, name) for name in MACHINE_FACTS},
         virtual="hypervisor" in cpu.instructions(root),
-        governor=_text(root / CPU_FOLDER / "cpu0/cpufreq/scaling_governor") or None,
         clock_mhz=(before.clock_mhz, after.clock_mhz),
         temperature_c=(before.temperature_c, after.temperature_c),
         throttled=_throttled(before, after),

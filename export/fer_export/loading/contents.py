@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fer_export.loading.state_dict import StateDict
 from fer_runtime.errors import FerError
 
 # Keys under which training scripts keep the weights, the likeliest first.
@@ -72,10 +73,11 @@ def network_or_weights(path: Path, content: Any) -> tuple[Any, tuple[str, ...]]:
             f"{path} is not a checkpoint of ours and holds no weights: expected what torch.save(model.state_dict(), "
             f"...) writes, found {_described(whole)}"
         )
-    kept = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    kept = StateDict({str(key): value for key, value in content.items() if isinstance(value, Tensor)})
     if dropped := [str(key) for key, value in content.items() if not isinstance(value, Tensor)]:
         notes.append(f"beside the weights stand {', '.join(dropped[:4])}: they are left out")
-    return _with_versions(content, kept), tuple(notes)
+    kept._metadata = getattr(content, "_metadata", {})
+    return kept, tuple(notes)
 
 
 def _is_state_dict(content: dict[Any, Any]) -> bool:
@@ -105,15 +107,3 @@ def _described(content: Any) -> str:
     if isinstance(content, dict):
         return f"a dict of {sorted(map(str, content))[:4]}"
     return type(content).__name__
-
-
-class _Weights(dict[str, Tensor]):
-    """A state_dict that keeps torch's `_metadata`: the versions of its modules' formats."""
-
-    _metadata: dict[str, object]
-
-
-def _with_versions(content: dict[Any, Any], kept: dict[str, Tensor]) -> dict[str, Tensor]:
-    weights = _Weights(kept)
-    weights._metadata = getattr(content, "_metadata", {})
-    return weights

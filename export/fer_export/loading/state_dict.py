@@ -17,6 +17,12 @@ PROFILED = ("total_ops", "total_params")  # thop's counts, which it leaves in ev
 COUNTED = "num_batches_tracked"  # torch itself loads batch norms of before 0.4.1, which have none
 
 
+class StateDict(dict[str, object]):
+    """Tensors by name, and what a module keeps beside them; with torch's `_metadata`: the versions of its modules."""
+
+    _metadata: dict[str, object]
+
+
 @dataclass(frozen=True)
 class Match:
     """How the names in a file and in a network belong together."""
@@ -91,9 +97,9 @@ def _without(name: str, words: frozenset[str]) -> str:
     return ".".join(part for part in name.split(".") if part not in words) if words else name
 
 
-def _split(weights: dict[str, Tensor], match: Match) -> tuple["_StateDict", list[str]]:
+def _split(weights: dict[str, Tensor], match: Match) -> tuple[StateDict, list[str]]:
     """The weights by the network's names, with what else stands under its prefix; and the names that are left out."""
-    own = _StateDict()
+    own = StateDict()
     others = []
     for name, value in weights.items():
         short = _without(name, match.words)
@@ -109,12 +115,6 @@ def _split(weights: dict[str, Tensor], match: Match) -> tuple["_StateDict", list
         for name, value in facts.items()
     }
     return own, others
-
-
-class _StateDict(dict[str, object]):
-    """Tensors by name, and what a module keeps beside them; with torch's `_metadata`."""
-
-    _metadata: dict[str, object]
 
 
 def _check_shapes(path: Path, arch: str, expected: Mapping[str, object], own: Mapping[str, object]) -> None:

@@ -120,6 +120,7 @@ def prove(
     than twice the bound.
     """
     _check_outputs(file, pixels, expected)
+    proof = _Proof(file, network, manifest)
     edges = edge_faces(manifest.size, pixels.shape[1])
     expected_edges = reference(network, manifest, edges)
     runs: list[Comparison] = []
@@ -128,15 +129,13 @@ def prove(
         inputs = np.concatenate([edges, pixels[few]])
         wanted = np.concatenate([expected_edges, expected[few]])
         found = run.logits(file, inputs, setting)
-        breached = _breached(found, wanted, gates.MAX_DIFFERENCE[manifest.precision])
+        breached = _breached(found, wanted, proof.bound)
         generated = len(edges) if real else len(inputs)
         few_breached = breached[:generated]  # a view: real faces are never excused
-        excused = _excused(
-            file, network, manifest, inputs[:generated], wanted[:generated], found[:generated], few_breached
-        )
+        excused = proof.excused(inputs[:generated], wanted[:generated], found[:generated], few_breached)
         few_breached &= ~excused
         if breached.any():
-            raise _breach(file, network, manifest, inputs, wanted, found, setting, breached)
+            raise proof.breach(inputs, wanted, found, setting, breached)
         runs.append(compared(found[len(edges) :], expected[few], setting, int(excused.sum())))
         _check_excused(excused[len(edges) :])
     check_probabilities(file, pixels, manifest)
@@ -192,35 +191,6 @@ def _breached(found: NDArray[np.float32], expected: NDArray[np.float32], bound: 
     return breached
 
 
-def _excused(
-    file: bytes,
-    network: nn.Module,
-    manifest: Manifest,
-    pixels: NDArray[np.uint8],
-    expected: NDArray[np.float32],
-    found: NDArray[np.float32],
-    breached: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """bool [n]: breaches on generated images that are rounding alone, which the network amplifies.
-
-    The graph in float64 must answer as PyTorch in float64, and the difference must be of the size of PyTorch's own
-    between float32 and float64: onnxruntime's kernels round up to 30 times as much (InstanceNorm on a white image).
-    """
-    excused = np.zeros(len(breached), bool)
-    if not breached.any():
-        return excused
-    images, wanted = pixels[breached], expected[breached]
-    try:
-        true = reference(copy.deepcopy(network).double(), manifest, images, torch.float64)
-        graph = exact.logits(file, images)
-    except Exception:  # noqa: BLE001 - whatever a network or the evaluator raises; then nothing is excused
-        return excused
-    same = gates.relative_difference(graph, true).max(1) <= gates.MAX_DIFFERENCE[manifest.precision]
-    own = gates.relative_difference(wanted, true).max(1)
-    excused[breached] = same & (gates.relative_difference(found[breached], wanted).max(1) <= MAX_AMPLIFIED * own)
-    return excused
-
-
 def _check_excused(excused: NDArray[np.bool_]) -> None:
     """Raise GateError where too few of the generated images are left to prove anything."""
     if len(excused) and excused.mean() > MAX_EXCUSED:
@@ -230,24 +200,60 @@ def _check_excused(excused: NDArray[np.bool_]) -> None:
         )
 
 
-def _breach(
-    file: bytes,
-    network: nn.Module,
-    manifest: Manifest,
-    pixels: NDArray[np.uint8],
-    expected: NDArray[np.float32],
-    found: NDArray[np.float32],
-    setting: Setting,
-    breached: NDArray[np.bool_],
-) -> ParityError:
-    """The error for the worst of the breached faces: its class, and the layer it comes from."""
-    bound = gates.MAX_DIFFERENCE[manifest.precision]
-    difference = gates.relative_difference(found, expected)
-    worst = np.where(breached[:, None], difference, -1)
-    face, label = (int(i) for i in np.unravel_index(worst.argmax(), worst.shape))
-    layer = first_difference(file, network, manifest, pixels[face], bound)
-    what = (
-        f"logit {manifest.labels[label]!r} of face {face} is {found[face, label]:.6f} in onnxruntime and "
-        f"{expected[face, label]:.6f} in PyTorch, beyond {bound:g} of max(1, |logit|)"
-    )
-    return ParityError(LOGITS, what, face, str(setting), float(difference[face, label]), bound, layer)
+@dataclass(frozen=True)
+class _Proof:
+    """What is compared with what: a file, and the network that it was exported from."""
+
+    file: bytes
+    network: nn.Module
+    manifest: Manifest
+
+    @property
+    def bound(self) -> float:
+        """Of max(1, |logit|)."""
+        return gates.MAX_DIFFERENCE[self.manifest.precision]
+
+    def excused(
+        self,
+        pixels: NDArray[np.uint8],
+        expected: NDArray[np.float32],
+        found: NDArray[np.float32],
+        breached: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """bool [n]: breaches on generated images that are rounding alone, which the network amplifies.
+
+        The graph in float64 must answer as PyTorch in float64, and the difference must be of the size of PyTorch's own
+        between float32 and float64: onnxruntime's kernels round up to 30 times as much (InstanceNorm on a white image).
+        """
+        excused = np.zeros(len(breached), bool)
+        if not breached.any():
+            return excused
+        images, wanted = pixels[breached], expected[breached]
+        try:
+            true = reference(copy.deepcopy(self.network).double(), self.manifest, images, torch.float64)
+            graph = exact.logits(self.file, images)
+        except Exception:  # noqa: BLE001 - whatever a network or the evaluator raises; then nothing is excused
+            return excused
+        same = gates.relative_difference(graph, true).max(1) <= self.bound
+        own = gates.relative_difference(wanted, true).max(1)
+        excused[breached] = same & (gates.relative_difference(found[breached], wanted).max(1) <= MAX_AMPLIFIED * own)
+        return excused
+
+    def breach(
+        self,
+        pixels: NDArray[np.uint8],
+        expected: NDArray[np.float32],
+        found: NDArray[np.float32],
+        setting: Setting,
+        breached: NDArray[np.bool_],
+    ) -> ParityError:
+        """The error for the worst of the breached faces: its class, and the layer it comes from."""
+        difference = gates.relative_difference(found, expected)
+        worst = np.where(breached[:, None], difference, -1)
+        face, label = (int(i) for i in np.unravel_index(worst.argmax(), worst.shape))
+        layer = first_difference(self.file, self.network, self.manifest, pixels[face], self.bound)
+        what = (
+            f"logit {self.manifest.labels[label]!r} of face {face} is {found[face, label]:.6f} in onnxruntime and "
+            f"{expected[face, label]:.6f} in PyTorch, beyond {self.bound:g} of max(1, |logit|)"
+        )
+        return ParityError(LOGITS, what, face, str(setting), float(difference[face, label]), self.bound, layer)

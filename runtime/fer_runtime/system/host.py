@@ -15,8 +15,8 @@ from fer_runtime.system import cpu
 
 
 @dataclass(frozen=True)
-class Host:
-    """A machine and the versions of what it runs."""
+class Machine:
+    """A machine and the versions of what it runs: what does not change from run to run."""
 
     cpu: str
     architecture: str
@@ -29,21 +29,27 @@ class Host:
     onnxruntime: str
     numpy: str
     opencv: str
-    load: float | None
-    """Processes that wanted a core, over the last minute."""
     governor: str | None
     """Of the processor's clock."""
 
 
-def describe() -> Host:
-    """The machine that it runs on; what cannot be read is None."""
-    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    facts = cpu.info()
+@dataclass(frozen=True)
+class Host(Machine):
+    """A machine at this moment."""
+
+    load: float | None
+    """Processes that wanted a core, over the last minute."""
+
+
+def describe(root: Path = cpu.ROOT) -> Host:
+    """The machine that it runs on; what cannot be read is None. root: of the files of /proc and /sys."""
+    governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    facts = cpu.info(root)
     return Host(
         cpu=facts.get("model name") or facts.get("Model") or platform.processor() or platform.machine(),
         architecture=platform.machine(),
         cores=os.cpu_count(),
-        int8_instructions=cpu.int8_instructions(),
+        int8_instructions=cpu.int8_instructions(root),
         system=f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         python=sys.version.split()[0],
         onnxruntime=ort.__version__,
