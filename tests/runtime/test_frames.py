@@ -13,6 +13,7 @@ from conftest import Run
 from fer_benchmarks.demo_clip import FRAMES, render
 from fer_runtime import Classifier, Loop
 from fer_runtime.sources.factory import open_source
+from fer_runtime.sources.files import Video
 from fer_runtime.sources.live import MAX_BROKEN, Live
 from helpers.videos import encode
 
@@ -86,6 +87,15 @@ def test_frames_can_be_asked_for_again(clip: Path) -> None:
     source = camera(render(0))
     for _ in range(2):
         assert [frame.image.shape for frame in islice(source.frames(), 3)] == [(480, 640, 3)] * 3
+
+
+def test_a_videos_decoder_can_be_held_to_one_thread(clip: Path) -> None:
+    """For programs with a process per core; the frames are the same."""
+    one, usual = (open_source(str(clip), decoder_threads=threads) for threads in (1, None))
+    assert isinstance(one, Video)
+    assert one._capture.get(cv2.CAP_PROP_N_THREADS) == 1
+    pairs = zip(one.frames(), usual.frames(), strict=True)
+    assert all(np.array_equal(a.image, b.image) for a, b in islice(pairs, 30))
 
 
 def test_a_fault_in_the_reading_thread_reaches_the_caller() -> None:

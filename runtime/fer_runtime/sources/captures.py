@@ -45,11 +45,14 @@ def open_camera(name: str, size: tuple[int, int] | None = None, fps: float | Non
     return capture
 
 
-def open_file(path: Path) -> Capture:
-    """A video file."""
+def open_file(path: Path, threads: int | None = None) -> Capture:
+    """A video file. threads: of its decoder; None: as many as there are cores."""
     # By ffmpeg alone: OpenCV takes names with digits or % for numbered pictures where ffmpeg finds no video.
+    backend = _backend(cv2.CAP_FFMPEG)
     with opencv_name(path) as name:
-        return cv2.VideoCapture(name, _backend(cv2.CAP_FFMPEG))
+        if threads and backend == cv2.CAP_FFMPEG:
+            return cv2.VideoCapture(name, backend, [cv2.CAP_PROP_N_THREADS, threads])
+        return cv2.VideoCapture(name, backend)
 
 
 @contextmanager

@@ -32,11 +32,13 @@ def open_source(
     profile: Profile | None = None,
     size: tuple[int, int] | None = None,
     fps: float | None = None,
+    decoder_threads: int | None = None,
 ) -> Source:
     """A camera index, /dev path, `picamera`, stream URL, video file, picture or folder of pictures. Raises FerError.
 
     realtime: a video file is read at its own pace, and frames that come too late are passed over, as of a camera.
     profile: takes how long frames took to capture and decode. size (width, height) and fps: what a camera is asked for.
+    decoder_threads: of a video file; None: as many as there are cores.
     """
     if not name.strip():
         raise FerError("--source is empty: expected a camera number, a URL, a video, a picture or a folder")
@@ -57,7 +59,7 @@ def open_source(
         path.open("rb").close()
     except OSError as error:
         raise FerError(f"cannot read {path}: {error.strerror}") from error
-    return Pictures([path]) if _is_picture(path) else Video(path, realtime, profile)
+    return Pictures([path]) if _is_picture(path) else Video(path, realtime, profile, decoder_threads)
 
 
 def _is_picture(path: Path) -> bool:

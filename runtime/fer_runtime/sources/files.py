@@ -54,16 +54,23 @@ class Pictures:
 class Video:
     """A video file: every frame, as fast as they are asked for; or, in real time, the one that is due."""
 
-    def __init__(self, path: Path | str, realtime: bool = False, profile: Profile | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        realtime: bool = False,
+        profile: Profile | None = None,
+        threads: int | None = None,
+    ) -> None:
         """path: of a file, or the address of one on a server. Raises FerError for what is no video.
 
-        realtime: frames come at the file's own pace, and those that are late are passed over.
+        realtime: frames come at the file's own pace, and those that are late are passed over. threads: of a file's
+        decoder; None: as many as there are cores.
         """
         self._profile = profile or Profile()
         self.live = realtime
         self.notes: list[str] = []
         self._shown = redact_url(str(path))
-        self._open = partial(open_address, path) if isinstance(path, str) else partial(open_file, path)
+        self._open = partial(open_address, path) if isinstance(path, str) else partial(open_file, path, threads)
         self._capture = self._open()
         if not self._capture.isOpened():
             raise FerError(
