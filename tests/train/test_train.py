@@ -22,6 +22,7 @@ from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import MIXES, Augmentation
 from fer_train.training.calibration import balance, framing, mix, temperature
 from fer_train.training.finalize import finish
+from fer_train.training.soft_targets import aligned
 from fer_train.training.state import read_result
 
 
@@ -228,6 +229,8 @@ def test_the_balance_is_in_the_checkpoint(trained: Path, faces_folder: Path, tmp
     assert found.manifest.balance["shares"] == pytest.approx([1 / 3] * 3, abs=0.01)
     added = torch.tensor(found.manifest.balance["added"])
     assert torch.allclose(found.network.head.bias - added, run.network().head.bias, atol=1e-3)
+    reordered = [found.manifest.labels[i] for i in (2, 0, 1)]  # and so it teaches, in the data's order of classes
+    assert torch.allclose(aligned(found, tuple(reordered)).head.bias, run.network().head.bias[[2, 0, 1]], atol=1e-3)
 
 
 def test_temperature_finds_the_one_that_was_applied() -> None:

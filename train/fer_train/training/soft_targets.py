@@ -182,7 +182,10 @@ def teacher_targets(
 
 
 def aligned(teacher: Checkpoint, classes: tuple[str, ...]) -> FerNet:
-    """The teacher's network with its outputs in the order of `classes`. Raises FerError for other classes."""
+    """The teacher's network as it was trained: outputs in the order of `classes`, without what balanced its mix.
+
+    Raises FerError for other classes.
+    """
     labels = teacher.manifest.labels
     if sorted(labels) != sorted(classes):
         raise FerError(f"a teacher knows {', '.join(labels)}; the data has {', '.join(classes)}: expected the same")
@@ -190,5 +193,6 @@ def aligned(teacher: Checkpoint, classes: tuple[str, ...]) -> FerNet:
     network = teacher.network
     with torch.no_grad():
         network.head.weight.copy_(network.head.weight[order])
-        network.head.bias.copy_(network.head.bias[order])
+        added = torch.tensor(teacher.manifest.balance.get("added", [0.0] * len(labels)))
+        network.head.bias.copy_((network.head.bias - added)[order])
     return network
