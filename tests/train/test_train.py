@@ -198,6 +198,36 @@ def test_augmentation_varies_each_face_and_keeps_the_range(faces_folder: Path) -
     assert mirrored.sum() > 16
 
 
+def test_cameras_blur_in_one_direction_and_add_noise() -> None:
+    """Each to the asked share of the faces and up to the asked strength, and to no other pixel statistics."""
+    still, numbers = Augmentation(0, 0, 0, 0, 0, 0, 0, 0), drawn(4000, seed=0)
+    grey = torch.full((4000, 1, 48, 48), 120, dtype=torch.uint8)
+    noisy = augment(grey, numbers, replace(still, noise=0.25, noise_sigma=0.06), 48) - 120
+    deviations = noisy.std((1, 2, 3)) / 255
+    assert (deviations > 1e-4).float().mean() == pytest.approx(0.25, abs=0.03)
+    assert deviations.max() == pytest.approx(0.06, rel=0.05)
+    assert deviations[deviations > 1e-4].mean() == pytest.approx(0.03, rel=0.1)
+    assert noisy.mean((1, 2, 3)).abs().max() < 2
+    assert not torch.equal(*noisy[deviations > 0.05][:2])
+
+    point = torch.zeros(4000, 1, 48, 48, dtype=torch.uint8)
+    point[:, :, 24, 24] = 255
+    spread = augment(point, numbers, replace(still, blur=0.25, blur_sigma=0.035), 48)
+    before = augment(point, numbers, still, 48)
+    changed = (spread - before).abs().amax((1, 2, 3)) > 1
+    assert changed.float().mean() == pytest.approx(0.25, abs=0.03)
+    assert torch.allclose(spread.sum((1, 2, 3)), before.sum((1, 2, 3)), rtol=0.01)
+    at = torch.arange(48) - 23.5
+    light = spread[changed, 0] - spread.min()  # of black, gamma leaves a little
+    shares = light / light.sum((1, 2), keepdim=True)
+    moments = torch.stack(
+        [(shares * w).sum((1, 2)) for w in (at**2 * torch.ones(48, 1), at[:, None] ** 2 * torch.ones(48))]
+    )
+    assert (moments[0] > 1.5 * moments[1]).any()  # along x
+    assert (moments[1] > 1.5 * moments[0]).any()  # along y
+    assert 1.5 < moments.max() < 3.2  # 0.035 of 48 pixels, squared, within a kernel of 7 pixels
+
+
 def test_balance_answers_each_class_as_often_as_its_mix_says() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 6_000, replacement=True, generator=generator)
@@ -246,6 +276,8 @@ def test_runs_of_before_are_read_and_resumed(command: Run, trained: Path, faces_
     state = torch.load(trained / "last.pt", weights_only=True)
     recipe = state["job"]["recipe"]
     del recipe["label_share"], recipe["balance"]
+    for later in ("blur", "blur_sigma", "noise", "noise_sigma"):
+        del recipe["augmentation"][later]
     recipe["balanced"] = False
     for row in state["history"]:
         del row["valid_log_loss"]
