@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, ge
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fer_runtime.outputs.rate import Rate
 from fer_runtime.system.thermal import temperature, throttling
 from fer_runtime.types import Result
 
@@ -29,7 +29,7 @@ class Health(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)  # CPU seconds, memory and open files, on Linux
         self._started = time.monotonic()
-        self._recent: deque[float] = deque(maxlen=60)  # when the latest results came
+        self._rate = Rate()
         self._processed = self._captured = self._faces = 0
         self._age_ms = 0.0
         self._cpu = (time.monotonic(), time.process_time(), 0.0)
@@ -40,12 +40,12 @@ class Health(Collector):
         self._captured = max(self._captured, result.frame + 1)  # a live source numbers the frames it passes over, too
         self._faces = len(result.faces)
         self._age_ms = result.age_ms
-        self._recent.append(time.monotonic())
+        self._rate.count()
         self._ages.observe(result.age_ms / 1000)
 
     def plain(self) -> dict[str, Any]:
         """For JSON. status: "ok", "starting" or, with no result for 30 seconds, "stale"; cpu_cores: busy with it."""
-        since = time.monotonic() - (self._recent[-1] if self._recent else self._started)
+        since = time.monotonic() - (self._rate.last or self._started)
         held = throttling()
         return {
             "schema": SCHEMA,
@@ -55,7 +55,7 @@ class Health(Collector):
             "frames_captured": self._captured,
             "frames_processed": self._processed,
             "frames_dropped": self._captured - self._processed,
-            "fps": round(self._rate(), 2),
+            "fps": round(self._rate.fps, 2),
             "faces": self._faces,
             "frame_age_ms": round(self._age_ms, 1),
             "cpu_cores": round(self._busy(), 3),
@@ -63,10 +63,6 @@ class Health(Collector):
             "temperature_c": temperature(),
             "throttled": None if held is None else held[0],
         }
-
-    def _rate(self) -> float:
-        recent = list(self._recent)
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def _busy(self) -> float:
         """Cores that this process kept busy, over a second or more."""
