@@ -9,7 +9,7 @@ RUN_BIN := $(RUN_VENV)/bin
 CLIP := docs/clip.mp4
 SOURCE := $(CLIP)
 
-.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi soak fuzz bench lint clean
+.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi test-home-assistant soak fuzz bench lint clean
 
 # The base install alone (about 380 MB, no torch), a check of the machine, and the shipped model on a short clip, of which
 # an annotated recording is kept; make run SOURCE=0 takes the camera, of which nothing is kept.
@@ -58,6 +58,10 @@ test-compat: $(INSTALLED)
 # The runtime on an emulated Raspberry Pi 4 and 5, Debian bookworm and trixie; needs root and an x86-64 Debian.
 test-pi: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m tools.pi
+
+# Home Assistant's own MQTT integration, in build/home-assistant (Python 3.11), against mosquitto.
+test-home-assistant: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python -m tools.home_assistant
 
 # Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
 fuzz: $(INSTALLED)

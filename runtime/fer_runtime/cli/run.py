@@ -69,6 +69,18 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     metavar="URL",
     help="Send results to a broker: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC].",
 )
+@click.option(
+    "--mqtt-discovery",
+    "discovery",
+    is_flag=True,
+    help="Announce the box to Home Assistant through the broker of --mqtt.",
+)
+@click.option(
+    "--mqtt-discovery-remove",
+    "forgotten",
+    is_flag=True,
+    help="Take the box back out of Home Assistant, and end; with the --mqtt that it had.",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames.")
 @click.option(
     "--max-fps",
@@ -96,6 +108,8 @@ def cli(
     blur: bool,
     web: str | None,
     mqtt: str | None,
+    discovery: bool,
+    forgotten: bool,
     max_frames: int | None,
     max_fps: float | None,
     realtime: bool,
@@ -107,6 +121,11 @@ def cli(
     Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
     stream only the newest frame is processed, so results never lag behind. Frames are stored only by --record.
     """
+    if (discovery or forgotten) and mqtt is None:
+        raise click.UsageError("--mqtt-discovery and --mqtt-discovery-remove need --mqtt URL: the broker")
+    if forgotten:
+        _forget(str(mqtt), discovery)
+        return
     import cv2
 
     from fer_runtime.faces.anonymize import Blur
@@ -135,7 +154,7 @@ def cli(
     log.debug("source: %s, %g fps", "live" if frames.live else "a file", frames.fps)
     log.info(PRIVACY)
     with ExitStack() as closing:
-        asked = OutputOptions(headless, is_camera(source), jsonl, record, web, mqtt)
+        asked = OutputOptions(headless, is_camera(source), jsonl, record, web, mqtt, discovery)
         outputs = open_outputs(asked, frames, classifier.labels, closing)
         loop = Loop(
             frames,
@@ -157,6 +176,16 @@ def cli(
                     click.echo(profile.table(), err=True)
     for note in frames.notes:
         log.warning(note)
+
+
+def _forget(broker: str, discovery: bool) -> None:
+    """Take the box out of Home Assistant. Raises FerError where the broker does not confirm it."""
+    if discovery:
+        raise click.UsageError("--mqtt-discovery announces the box, --mqtt-discovery-remove takes it back: give one")
+    from fer_runtime.outputs.mqtt import remove_discovery
+
+    remove_discovery(broker)
+    log.info("Home Assistant is told to forget the box")
 
 
 def _drive(loop: "Loop", outputs: "Outputs", max_frames: int | None, profile: "Profile") -> None:

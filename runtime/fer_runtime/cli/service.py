@@ -93,13 +93,24 @@ def install(printed: bool, arguments: tuple[str, ...]) -> None:
 
 @cli.command(epilog="Example: fer-service remove")
 def remove() -> None:
-    """Stop the service and remove its unit; /var/lib/fer-run and /etc/fer-run.env stay."""
+    """Stop the service and remove its unit, and what --mqtt-discovery announced to Home Assistant.
+
+    /var/lib/fer-run and /etc/fer-run.env stay.
+    """
     if not UNIT.exists():
         raise FerError(f"there is no {UNIT}: the service is not installed")
+    withdrawal = discovery_removal(UNIT.read_text(encoding="utf-8"))
     _systemctl("disable", "--now", NAME)
     UNIT.unlink()
     _systemctl("daemon-reload")
     click.echo(f"removed {UNIT}")
+    if withdrawal:
+        environment = os.environ | _read_environment(ENVIRONMENT)
+        if subprocess.run(withdrawal, env=environment, check=False).returncode:  # noqa: S603 - the unit's own program
+            raise FerError(
+                "the service is removed, and Home Assistant still has its sensors: when the broker answers, run "
+                f"{shlex.join(withdrawal)}, with FER_MQTT and FER_MQTT_PASSWORD as in {ENVIRONMENT} if they stand there"
+            )
 
 
 @cli.command(epilog="Example: fer-service status")
@@ -141,6 +152,16 @@ def unit_text(program: Path, asked: RunOptions, environment: dict[str, str]) -> 
     template = (resources.files("fer_runtime") / "assets" / NAME).read_text()
     command = " ".join(map(_quoted, (str(program), "--headless", *asked.words)))
     return template.replace("@COMMAND@", command).replace("@NETWORK@", _network(addresses))
+
+
+def discovery_removal(unit: str) -> list[str]:
+    """The command that takes back what a unit's fer-run announced to Home Assistant; empty where that is nothing."""
+    lines = [line.removeprefix("ExecStart=") for line in unit.splitlines() if line.startswith("ExecStart=")]
+    words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(lines[0])] if lines else []
+    if "--mqtt-discovery" not in words:
+        return []
+    broker = words[words.index("--mqtt") :][:2] if "--mqtt" in words else []  # else it stands in the environment
+    return [words[0], "--mqtt-discovery-remove", *broker]
 
 
 def _within_reach(name: str, value: Any) -> Any:

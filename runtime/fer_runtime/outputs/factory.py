@@ -38,6 +38,8 @@ class OutputOptions:
     """[HOST:]PORT of the page."""
     mqtt: str | None
     """URL of the broker."""
+    mqtt_discovery: bool = False
+    """Announce the box to Home Assistant through it."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ def open_outputs(options: OutputOptions, source: Source, labels: tuple[str, ...]
     if options.mqtt is not None:
         from fer_runtime.outputs.mqtt import Mqtt
 
-        add(Mqtt(options.mqtt))
+        add(Mqtt(options.mqtt, options.mqtt_discovery))
     if not outputs.every and not shown:
         add(JsonLines("-"))
     if "NOTIFY_SOCKET" in os.environ:  # started by systemd

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import threading
+import time
 from collections import deque
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -14,6 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_runtime.errors import FerError
+from fer_runtime.outputs import home_assistant
 from fer_runtime.types import Result
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,7 @@ MAX_TOPIC_BYTES = 1000
 MAX_QUEUED = 20  # results on their way; further ones are dropped
 KEEPALIVE_S = 30  # until a broker that went silent is noticed
 DISCONNECT_TIMEOUT_S = 2.0
+REMOVAL_TIMEOUT_S = 10.0  # for all of `remove_discovery`
 MIN_RETRY_S, MAX_RETRY_S = 1, 30  # between two attempts to connect
 
 
@@ -35,21 +39,20 @@ class Mqtt:
     of service 0: the newest result counts.
     """
 
-    def __init__(self, url: str) -> None:
-        """url: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]. Raises FerError for one that is none."""
+    def __init__(self, url: str, discovery: bool = False) -> None:
+        """url: mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]. Raises FerError for one that is none.
+
+        discovery: announce the box to Home Assistant, and publish its state on TOPIC/state.
+        """
         parts = _parsed(url)
         self._last_log = ""
-        self._broker = f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
-        self._topic = unquote(parts.path.strip("/")) or TOPIC
+        self._broker = _broker(parts)
+        self._topic = _topic(parts)
         self._status = f"{self._topic}/status"
+        self._states = home_assistant.StateFeed() if discovery else None
         self._connection = 0  # how many there have been
         self._waiting: deque[tuple[int, MQTTMessageInfo]] = deque()  # with the number of their connection
-        self._client = client = Client(CallbackAPIVersion.VERSION2)
-        if parts.username:
-            password = os.environ.get(PASSWORD_VARIABLE) if parts.password is None else unquote(parts.password)
-            client.username_pw_set(unquote(parts.username), password)
-        if parts.scheme == "mqtts":
-            client.tls_set()
+        self._client = client = _client(parts)
         client.will_set(self._status, "offline", qos=1, retain=True)
         client.reconnect_delay_set(MIN_RETRY_S, MAX_RETRY_S)
         client.on_connect = self._on_connect
@@ -62,11 +65,18 @@ class Mqtt:
         """Send the result, unless the broker is away or behind; True, always and at once."""
         while self._waiting and self._is_over(*self._waiting[0]):
             self._waiting.popleft()
-        if self._client.is_connected() and len(self._waiting) < MAX_QUEUED:
-            sent = self._client.publish(self._topic, result.to_json())
+        if self._client.is_connected():
+            self._send(self._topic, result.to_json())
+            if self._states and (state := self._states.state(result)):
+                self._send(home_assistant.state_topic(self._topic), state)
+        return True
+
+    def _send(self, topic: str, text: str) -> None:
+        """Publish it, unless too much is on its way."""
+        if len(self._waiting) < MAX_QUEUED:
+            sent = self._client.publish(topic, text)
             if sent.rc == 0:
                 self._waiting.append((self._connection, sent))
-        return True
 
     def _is_over(self, connection: int, sent: MQTTMessageInfo) -> bool:
         """Whether a message has gone out, or never will."""
@@ -91,6 +101,9 @@ class Mqtt:
         if code.is_failure:
             self._log(f"the broker {self._broker} refuses ({code}): it is asked again until it does not")
             return
+        if self._states:
+            for topic, message in home_assistant.discovery_messages(self._topic, self._status).items():
+                client.publish(topic, message, qos=1, retain=True)
         client.publish(self._status, "online", qos=1, retain=True)
         self._log(f"results go to the broker {self._broker}, topic {self._topic}")
 
@@ -108,6 +121,63 @@ class Mqtt:
         if line != self._last_log:
             self._last_log = line
             log.warning(line)
+
+
+def remove_discovery(url: str) -> None:
+    """Take back what `Mqtt(url, discovery=True)` announced to Home Assistant, which then forgets the box.
+
+    Raises FerError where the broker does not confirm it within ten seconds.
+    """
+    parts = _parsed(url)
+    client, until = _client(parts), time.monotonic() + REMOVAL_TIMEOUT_S
+    answered, refusal = threading.Event(), ["it gave no answer"]
+
+    def on_connect(_: Client, __: object, ___: ConnectFlags, code: ReasonCode, ____: Properties | None) -> None:
+        refusal[:] = [f"it refuses: {code}"] if code.is_failure else []
+        answered.set()
+
+    client.on_connect = on_connect
+    try:
+        client.connect_timeout = REMOVAL_TIMEOUT_S / 2
+        client.connect(parts.hostname or "", parts.port or PORTS[parts.scheme], KEEPALIVE_S)
+        client.loop_start()
+        answered.wait(until - time.monotonic())
+        if not refusal:
+            topics = home_assistant.discovery_topics(_topic(parts)).values()
+            sent = [client.publish(topic, "", qos=1, retain=True) for topic in topics]
+            for message in sent:
+                message.wait_for_publish(max(0.0, until - time.monotonic()))
+            if not all(message.is_published() for message in sent):
+                refusal.append("it did not confirm the messages")
+    except (OSError, RuntimeError, ValueError) as error:  # no connection; one that was lost meanwhile
+        refusal[:] = [getattr(error, "strerror", None) or str(error)]
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    if refusal:
+        raise FerError(
+            f"the broker {_broker(parts)} still announces the box to Home Assistant ({refusal[0]}): try it again when "
+            "the broker answers, with the --mqtt that the box had"
+        )
+
+
+def _client(parts: SplitResult) -> Client:
+    """One that knows name, password and TLS, and is not connected."""
+    client = Client(CallbackAPIVersion.VERSION2)
+    if parts.username:
+        password = os.environ.get(PASSWORD_VARIABLE) if parts.password is None else unquote(parts.password)
+        client.username_pw_set(unquote(parts.username), password)
+    if parts.scheme == "mqtts":
+        client.tls_set()
+    return client
+
+
+def _broker(parts: SplitResult) -> str:
+    return f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
+
+
+def _topic(parts: SplitResult) -> str:
+    return unquote(parts.path.strip("/")) or TOPIC
 
 
 def _parsed(url: str) -> SplitResult:
