@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import BIN, Run
-from fer_runtime.data.metrics import Scores, bootstrap, ece, reliability, score
+from fer_runtime.data.metrics import Scores, at_mix, bootstrap, ece, one_hot, reliability, score
 from fer_runtime.errors import FerError
 from fer_train.data.ferplus import left_out, read
 
@@ -64,6 +64,31 @@ def test_ece_by_hand() -> None:
     assert bins[8] == pytest.approx([10, 0.6, 0.6])
     assert bins[:, 0].sum() == 20
     assert ece(np.array([[1.0, 0.0]]), np.array([0])) == 0
+
+
+def test_ece_counts_every_vote() -> None:
+    """Predictions of 0.8 for which eight of ten vote: no error, where the majority would be right every time."""
+    probabilities = np.tile([0.8, 0.2], (5, 1))
+    votes = np.tile([0.8, 0.2], (5, 1))
+    assert ece(probabilities, votes) == pytest.approx(0, abs=1e-9)
+    assert ece(probabilities, votes.argmax(1)) == pytest.approx(0.2)
+    votes[0] = 0  # a face for which nobody voted
+    assert ece(probabilities, votes) == pytest.approx(0, abs=1e-9)
+    votes[1] = (0, 0.5)  # half the weight of a whole face
+    assert ece(probabilities, votes) == pytest.approx(0.8 - 0.8 * 3 / 3.5)
+
+
+def test_a_network_for_another_mix_is_calibrated_there() -> None:
+    """Right where four in five are the second class, asked of faces where one in ten is: wrong until weighted."""
+    rng = np.random.RandomState(0)
+    labels = (rng.rand(40_000) > 0.9).astype(np.int64)
+    evidence = rng.normal(2 * labels - 1, 1.5)
+    second = 1 / (1 + np.exp(-2 * evidence / 1.5**2) / 4)  # Bayes, for that mix
+    probabilities = np.stack([1 - second, second], 1)
+    assert ece(probabilities, labels) > 0.05
+    assert ece(probabilities, at_mix(one_hot(labels, 2), (0.2, 0.8))) < 0.015
+    absent = at_mix(np.array([[2.0, 0.0, 0.0], [0.0, 6.0, 0.0]]), (0.4, 0.4, 0.2))
+    assert absent.tolist() == [pytest.approx([3.2, 0, 0]), pytest.approx([0, 3.2, 0])]
 
 
 def test_votes_become_shares_and_majorities(tmp_path: Path) -> None:

@@ -158,6 +158,15 @@ def test_a_run_with_votes_is_finished_on_another_mix(command: Run, small_zip: Pa
     votes, out = _votes_csv(small_zip, tmp_path / "votes.csv"), tmp_path / "run"
     assert command("fer-train", "fit", small_zip, *SHORT, "--votes", votes, "--out", out).returncode == 0
     whole = (out / "model.pt").stat().st_size
+    scored = command(
+        "fer-train", "evaluate", out / "model.pt", small_zip, "--votes", votes, "--json", tmp_path / "scores.json"
+    )
+    assert "ECE of the single votes" in scored.stdout
+    assert "weighted to the mix of its balance" in scored.stdout
+    section = json.loads((tmp_path / "scores.json").read_text())["voted_splits"]["valid, FER+ majority"]
+    found_ece = json.loads((out / "metrics.json").read_text())["valid_ece"]
+    assert section["vote_ece"][1] == pytest.approx(found_ece["plain"], abs=2e-4)
+    assert section["vote_ece_at_mix"][1] == pytest.approx(found_ece["at_mix"], abs=2e-4)
     refused = command("fer-train", "finish", out, small_zip, "--out", tmp_path)
     assert refused.returncode == 1
     assert "learned from the votes of another CSV than --votes gives" in refused.stderr

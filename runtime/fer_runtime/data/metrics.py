@@ -1,5 +1,6 @@
 """How often a classifier is right (accuracy, macro-F1, precision and recall per class), and its calibration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import fmean
@@ -97,25 +98,49 @@ def bootstrap(scores: Scores) -> dict[str, tuple[float, float]]:
     return {name: (low, high) for name, (low, high) in ends.items()}
 
 
-def reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """int64 [n] -> float64 [n, classes]: targets of one label each."""
+    targets: NDArray[np.float64] = np.eye(classes)[labels]
+    return targets
+
+
+def at_mix(targets: NDArray[np.floating[Any]], shares: Sequence[float]) -> NDArray[np.float64]:
+    """`targets`, weighted so that the classes occur as often among them as in a stated mix (label shift).
+
+    targets: float [n, classes], a row's sum the face's weight; shares: of each class in the mix. Every vote counts the
+    mix's share of its class over the targets' own (Saerens et al. 2002); a class that the targets lack is left out.
+    """
+    own = targets.sum(0, dtype=np.float64)
+    ratio = np.divide(np.array(shares), own / own.sum(), out=np.zeros(len(own)), where=own > 0)
+    return np.asarray(targets * ratio, np.float64)
+
+
+def reliability(
+    probabilities: NDArray[np.floating[Any]], targets: NDArray[np.int64] | NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
     """Accuracy at each confidence: float64 [15, 3], rows of faces, mean confidence, accuracy.
 
-    probabilities: float [n, classes]; labels: int64 [n]. Confidence is the largest probability; bin i holds those in
-    (i/15, (i+1)/15]; a bin without faces is 0 throughout.
+    probabilities: float [n, classes]; targets: labels, int64 [n], or votes, float [n, classes], whose rows sum to the
+    face's weight: of these the share of the predicted class is right. Confidence is the largest probability; bin i
+    holds those in (i/15, (i+1)/15]; a bin without faces is 0 throughout.
     """
+    if targets.ndim == 1:
+        targets = one_hot(targets.astype(np.int64), probabilities.shape[1])
     confidence = probabilities.max(1).astype(np.float64)
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    right = probabilities.argmax(1) == labels
-    faces, confident, correct = (np.bincount(bins, weights, BINS) for weights in (None, confidence, right))
-    return np.stack([faces, confident / np.maximum(faces, 1), correct / np.maximum(faces, 1)], 1).astype(np.float64)
+    weights = targets.sum(1)
+    right = targets[np.arange(len(targets)), probabilities.argmax(1)]
+    faces, confident, correct = (np.bincount(bins, each, BINS) for each in (weights, weights * confidence, right))
+    held = np.where(faces > 0, faces, 1)
+    return np.stack([faces, confident / held, correct / held], 1).astype(np.float64)
 
 
-def ece(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
+def ece(probabilities: NDArray[np.floating[Any]], targets: NDArray[np.int64] | NDArray[np.floating[Any]]) -> float:
     """Expected calibration error, 0 to 1, in 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 
     The mean distance between confidence and accuracy; arguments as for `reliability`, n >= 1.
     """
-    faces, confidence, accuracy = reliability(probabilities, labels).T
+    faces, confidence, accuracy = reliability(probabilities, targets).T
     return float((faces * np.abs(confidence - accuracy)).sum() / faces.sum())
 
 

@@ -106,7 +106,15 @@ def _print_section(section: "Section", temperature: float) -> None:
             f"  no face found on {section.missed.sum()} photos; with these as wrong: "
             f"accuracy {accuracy_of_all:.2%}, macro recall {recall_of_all:.2%}"
         )
-    click.echo(f"  ECE {section.ece[0]:.1%} at temperature 1, {section.ece[1]:.1%} at {temperature:g}")
+    click.echo(f"  ECE {_two(section.ece, section.ece_at_mix, temperature)}")
+    if section.vote_ece:
+        click.echo(f"  ECE of the single votes {_two(section.vote_ece, section.vote_ece_at_mix, temperature)}")
     click.echo(f"  with the mean of each face and its mirror image instead: accuracy {section.flip_accuracy:.2%}")
     if section.left_out:
         click.echo("  left out: " + ", ".join(f"{count} {reason}" for reason, count in section.left_out.items()))
+
+
+def _two(ece: tuple[float, float], at_mix: tuple[float, float] | None, temperature: float) -> str:
+    """The calibration error before and after the temperature, and with faces weighted to the balanced mix."""
+    plain = f"{ece[0]:.1%} at temperature 1, {ece[1]:.1%} at {temperature:g}"
+    return plain + (f"; weighted to the mix of its balance {at_mix[0]:.1%} and {at_mix[1]:.1%}" if at_mix else "")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.data.dataset import Dataset, Faces, is_copy
 from fer_runtime.data.label_order import better_order
-from fer_runtime.data.metrics import Scores, bootstrap, ece, reliability, score
+from fer_runtime.data.metrics import Scores, at_mix, bootstrap, ece, one_hot, reliability, score
 from fer_runtime.errors import FerError
 from fer_runtime.model.inference import batched, softmax
 from fer_runtime.model.manifest import Manifest
@@ -77,12 +77,18 @@ class Section:
     """95 % intervals of accuracy and macro-F1 (`bootstrap`)."""
     ece: tuple[float, float]
     """Expected calibration error at temperature 1 and at the stored one."""
+    ece_at_mix: tuple[float, float] | None
+    """The same of faces weighted to the mix that the model is balanced on; None for a model without one."""
     reliability: tuple[NDArray[np.float64], NDArray[np.float64]]
     """Bins of the calibration error (`metrics.reliability`), for the same two."""
     flip_accuracy: float
     """Of the mean of a face's probabilities and its mirror image's."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Faces without a label, by reason."""
+    vote_ece: tuple[float, float] | None = None
+    """With votes: the calibration error when every single vote is a label, for the same two temperatures."""
+    vote_ece_at_mix: tuple[float, float] | None = None
+    """The same, weighted to the balanced mix."""
     missed: NDArray[np.int64] | None = None
     """Photos of each class in which no face was found, int64 [classes], with --photos."""
 
@@ -103,7 +109,10 @@ class Section:
                 "macro_recall": round(self.scores.macro_recall, 5),
                 "worst_class": self.scores.worst,
                 "better_label_order": better_order(self.scores),
-                "ece": np.round(self.ece, 5).tolist(),
+                "ece": _rounded(self.ece),
+                "ece_at_mix": _rounded(self.ece_at_mix),
+                "vote_ece": _rounded(self.vote_ece),
+                "vote_ece_at_mix": _rounded(self.vote_ece_at_mix),
                 "reliability": [np.round(bins, 5).tolist() for bins in self.reliability],
                 "flip_averaged_accuracy": round(self.flip_accuracy, 5),
                 "left_out": self.left_out,
@@ -153,6 +162,8 @@ def evaluate(model: Model, data: Dataset, wanted: str | None, votes: Votes | Non
                 if (known := np.flatnonzero(majority >= 0)).size:
                     voted = replace(faces, labels=majority).take(known)
                     section = _section(f"{part}, FER+ majority", voted, its_logits.take(known), model.manifest)
+                    vote_ece, at_mix = _calibration(its_logits.plain, votes.shares(faces.names)[0], model.manifest)
+                    section = replace(section, vote_ece=vote_ece, vote_ece_at_mix=at_mix)
                     found.voted.append(replace(section, left_out=left_out(majority)))
     if votes and not found.voted:
         example = found.labelled[0].faces.names[0]
@@ -175,13 +186,32 @@ def _section(name: str, faces: Faces, logits: Logits, manifest: Manifest) -> Sec
     scores = score(logits.plain.argmax(1), faces.labels, manifest.labels)
     raw, scaled = (softmax(logits.plain, temperature) for temperature in (1.0, manifest.temperature))
     both = scaled + softmax(logits.mirrored, manifest.temperature)
+    own, weighted = _calibration(logits.plain, one_hot(faces.labels, len(manifest.labels)), manifest)
     return Section(
         name,
         faces,
         scaled,
         scores,
         bootstrap(scores),
-        (ece(raw, faces.labels), ece(scaled, faces.labels)),
+        own,
+        weighted,
         (reliability(raw, faces.labels), reliability(scaled, faces.labels)),
         float((both.argmax(1) == faces.labels).mean()),
     )
+
+
+def _calibration(
+    logits: NDArray[np.float32], targets: NDArray[np.floating[Any]], manifest: Manifest
+) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """The ECE at temperature 1 and at the stored one: of `targets` as they are, and weighted to the balanced mix."""
+    raw, scaled = (softmax(logits, temperature) for temperature in (1.0, manifest.temperature))
+    shares = manifest.balance.get("shares")
+    weighted = at_mix(targets, shares) if shares else None
+    return (
+        (ece(raw, targets), ece(scaled, targets)),
+        None if weighted is None else (ece(raw, weighted), ece(scaled, weighted)),
+    )
+
+
+def _rounded(figures: tuple[float, float] | None) -> list[float] | None:
+    return None if figures is None else [round(figure, 5) for figure in figures]

@@ -79,6 +79,8 @@ def _part(section: Section, model: ModelFacts, first: bool) -> str:
         (f"{scores.recall[scores.worst]:.1%}", f"recall of the worst class, {_text(scores.worst)}"),
         (f"{section.ece[1]:.1%}", f"calibration error (ECE); {section.ece[0]:.1%} without the temperature"),
     ]
+    if section.vote_ece:
+        cards.append((f"{section.vote_ece[1]:.1%}", "calibration error when every single vote is a label"))
     left_out = ", ".join(f"{count} {_text(reason)}" for reason, count in section.left_out.items())
     inside = (
         f"<div class=cards>{''.join(f'<div class=card><b>{b}</b><span>{text}</span></div>' for b, text in cards)}</div>"

@@ -2,12 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
+from fer_runtime.data import metrics
 from fer_runtime.data.dataset import Dataset, Faces, drop_copies, training_split
 from fer_runtime.data.metrics import Scores, score
 from fer_runtime.model.manifest import Manifest
@@ -20,7 +22,7 @@ from fer_train.inference import predict
 from fer_train.model import MEAN, STD, FerNet, macs, normalize, parameters
 from fer_train.ranges import activation_ranges
 from fer_train.training import calibration
-from fer_train.training.soft_targets import validation_targets
+from fer_train.training.soft_targets import ValidationTargets, validation_targets
 from fer_train.training.state import RunConfig, RunResult
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def finish(
     train, valid = training_split(data), data.split("valid")
     balance = _balance(network, train, config, votes) if config.recipe.balance != "none" else {}
     logits, valid_targets = predict(network, valid.pixels), validation_targets(valid, len(data.classes), votes)
-    temperature = calibration.temperature(logits, valid_targets.targets)
+    temperature, ece = _calibrated(logits, valid_targets, balance)
     known = valid_targets.labels >= 0
     scores = score(logits.argmax(1)[known].numpy(), valid_targets.labels[known].numpy(), data.classes)
     framing = calibration.framing(train)
@@ -80,14 +82,15 @@ def finish(
         licences={"weights": "MIT as fer-edge ships them, else their trainer's", "data": "the dataset's own terms"},
         versions={"torch": str(torch.__version__), "opencv": cv2.__version__},
     )
-    metrics = _metrics(run, data, len(train), scores, manifest) | {"balance": balance}
-    metrics |= {
+    figures = _metrics(run, data, len(train), scores, manifest) | {"balance": balance}
+    figures |= {
         "valid_labels": "votes" if votes else "data",
         "valid_log_loss": round(valid_targets.log_loss(logits), 5),
+        "valid_ece": ece,
     }
     ranges = ranges or activation_ranges(network, train)
-    save(Checkpoint(network, manifest, ranges, metrics, config.facts()), out / "model.pt", half)
-    plots.write_json(out / "metrics.json", metrics | {"recipe": config.facts(), "history": run.history})
+    save(Checkpoint(network, manifest, ranges, figures, config.facts()), out / "model.pt", half)
+    plots.write_json(out / "metrics.json", figures | {"recipe": config.facts(), "history": run.history})
     some = torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64])
     seen = augment(some, drawn(len(some), 0), config.recipe.augmentation, manifest.size)
     plots.write_faces(out / "augmented.png", seen)
@@ -118,6 +121,21 @@ def _balance(network: FerNet, train: Faces, config: RunConfig, votes: "Votes | N
         network.head.bias.add_(added)
     rounded = ([round(value, 4) for value in values.tolist()] for values in (shares, added))
     return {"mix": config.recipe.balance} | dict(zip(("shares", "added"), rounded, strict=True))
+
+
+def _calibrated(
+    logits: Tensor, valid: ValidationTargets, balance: dict[str, Any]
+) -> tuple[float, dict[str, float | None]]:
+    """The temperature, and the calibration error with it: on the validation targets as they are, and at the mix.
+
+    A balanced network predicts for another mix of classes than the validation faces have, so they are weighted to it.
+    """
+    targets = valid.targets.double().numpy()
+    weighted = metrics.at_mix(targets, balance["shares"]) if balance else targets
+    temperature = calibration.temperature(logits, torch.from_numpy(weighted).float())
+    probabilities = (logits / temperature).softmax(1).numpy()
+    plain, at_mix = (round(metrics.ece(probabilities, each), 5) for each in (targets, weighted))
+    return temperature, {"plain": plain, "at_mix": at_mix if balance else None}
 
 
 def _metrics(run: RunResult, data: Dataset, used: int, scores: Scores, manifest: Manifest) -> dict[str, object]:
