@@ -37,10 +37,19 @@ ROWS = {
         ["report", "verify"],
         ["cli"],
     ],
-    "fer_runtime": [["system"], ["model"], ["faces"], ["data"], ["sources"], ["outputs", "pipeline"], ["cli"]],
+    "fer_runtime": [
+        ["system"],
+        ["model"],
+        ["faces"],
+        ["data"],
+        ["sources"],
+        ["outputs", "pipeline"],
+        ["archive"],
+        ["cli"],
+    ],
     "fer_train": [["data"], ["inference"], ["evaluation"], ["audit", "training"], ["cli"], ["experiments", "__main__"]],
 }
-MAX_ENTRIES = 13  # modules and folders at a package's top, so that one look takes them all in
+MAX_ENTRIES = 14  # modules and folders at a package's top, so that one look takes them all in
 COMMANDS = [
     ["fer-train"],
     ["fer-train", "fit"],
@@ -51,6 +60,7 @@ COMMANDS = [
     ["fer-export"],
     ["fer-verify"],
     ["fer-run"],
+    ["fer-score"],
     ["fer-doctor"],
     ["fer-service"],
     ["fer-service", "install"],
@@ -174,6 +184,7 @@ def test_the_wheel_holds_the_packages_and_the_default_model(tmp_path: Path) -> N
         "fer-doctor",
         "fer-export",
         "fer-run",
+        "fer-score",
         "fer-service",
         "fer-train",
         "fer-verify",
@@ -194,23 +205,35 @@ def test_help_has_an_example_and_needs_nothing_heavy(command: Run, words: list[s
     assert "Example: fer-" in done.stdout
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "click" in imported
-    assert not imported & {"torch", "onnx", "onnxruntime", "cv2", "numpy", "matplotlib", "rich"}
+    assert not imported & {"torch", "onnx", "onnxruntime", "cv2", "numpy", "matplotlib", "pyarrow", "rich"}
 
 
 @pytest.mark.parametrize(
-    "name", ["fer-train", "fer-export", "fer-verify", "fer-run", "fer-doctor", "fer-service", "fer-bench"]
+    "name", ["fer-train", "fer-export", "fer-verify", "fer-run", "fer-score", "fer-doctor", "fer-service", "fer-bench"]
 )
 def test_version(command: Run, name: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert version in command(name, "--version").stdout
 
 
-@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("onnx", "export"), ("rich", "bench")])
+@pytest.mark.parametrize(
+    ("package", "extra"), [("torch", "train"), ("onnx", "export"), ("rich", "bench"), ("pyarrow", "score")]
+)
 def test_a_missing_extra_is_named(package: str, extra: str, tmp_path: Path) -> None:
     """The command whose extra is not installed says what to install."""
     (tmp_path / "m.pt").touch()
-    modules = {"train": "fer_train.cli.main", "export": "fer_export.cli", "bench": "fer_benchmarks.cli"}
-    arguments = {"train": ["evaluate", "m.pt", "."], "export": ["m.pt"], "bench": ["m.pt"]}[extra]
+    modules = {
+        "train": "fer_train.cli.main",
+        "export": "fer_export.cli",
+        "bench": "fer_benchmarks.cli",
+        "score": "fer_runtime.cli.score",
+    }
+    arguments = {
+        "train": ["evaluate", "m.pt", "."],
+        "export": ["m.pt"],
+        "bench": ["m.pt"],
+        "score": [".", "--out", "o"],
+    }[extra]
     program = f"""
 import sys
 sys.modules[{package!r}] = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from conftest import BIN, ROOT, Run
 from fer_benchmarks.demo_clip import render
@@ -81,3 +82,30 @@ def test_train_own_classes(command: Run, faces_folder: Path, tmp_path: Path) -> 
     (model,) = (tmp_path / "out").glob("*.onnx")
     done = command("fer-verify", model)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def archive(command: Run, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset that fer-score makes of the clip and a photo."""
+    folder = tmp_path_factory.mktemp("archive")
+    cv2.imwrite(str(folder / "photo.png"), render(0))
+    out = folder / "results"
+    assert command("fer-score", clip, folder / "photo.png", "--out", out).returncode == 0
+    return out
+
+
+def test_archive_pandas(archive: Path, clip: Path, tmp_path: Path) -> None:
+    head, _, row = example("archive_pandas.py", archive, tmp_path / "plot.png").rstrip().splitlines()
+    seconds = dict(zip(head.split(), map(float, row.split()[1:]), strict=True))
+    assert row.startswith(str(clip))
+    assert seconds["happy"] > 7  # two faces for four seconds
+    assert cv2.imread(str(tmp_path / "plot.png")) is not None
+
+
+def test_archive_polars_and_duckdb(archive: Path, clip: Path) -> None:
+    """Both print the same, of the one video."""
+    by_polars = list(csv.DictReader(example("archive_polars.py", archive).splitlines()))
+    by_duckdb = list(csv.DictReader(example("archive_duckdb.py", archive).splitlines()))
+    assert by_polars == by_duckdb
+    assert [row["source"] for row in by_polars] == [str(clip)]
+    assert float(by_polars[0]["seconds_happy"]) > 7

@@ -12,6 +12,7 @@ from fer_runtime.files import write_text
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 COMMANDS = {
     "fer-run": "fer_runtime.cli.run",
+    "fer-score": "fer_runtime.cli.score",
     "fer-train": "fer_train.cli.main",
     "fer-export": "fer_export.cli",
     "fer-verify": "fer_export.verify.cli",
@@ -32,8 +33,8 @@ This page is made from the commands' own help by `make docs`; `COMMAND --help` s
 | 129, 130, 143 | ended by a terminal that closes (SIGHUP), by Ctrl-C, by SIGTERM |
 
 Exit code 3: `fer-export` exceeded a limit, a check of `fer-verify` failed, `fer-doctor` found what prevents `fer-run`
-from working, `fer-train audit` found a leak, `fer-bench` a regression or a machine that is too noisy, or `fer-service
-status` a service that does not run.
+from working, `fer-train audit` found a leak, `fer-bench` a regression or a machine that is too noisy, `fer-score
+--strict` a file that cannot be scored, or `fer-service status` a service that does not run.
 
 A command that fails leaves its output path exactly as it was. JSON lines and recordings are streams: they hold whole
 records up to the end. A recording ends, with exit code 1, when 16 MiB are left on its disk.
