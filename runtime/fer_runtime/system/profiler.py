@@ -3,8 +3,6 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -67,26 +65,23 @@ class Profile:
         self._total = dict.fromkeys(STAGES, 0.0)
         self._cpu_of_source = self._own_source_cpu = 0.0  # seconds; the second: those in the loop's thread
         self._loop: tuple[int, float, float] | None = None  # the loop's thread, its CPU seconds at the start and so far
+        self._stages = {name: Stage(self, name) for name in STAGES}
         self._ages = RingBuffer()
         self._frames = 0
         self._started, self._cpu = time.monotonic(), time.process_time()
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure what is done inside as one of STAGES; each stage belongs to one thread."""
-        cpu = time.thread_time() if name in SOURCE_STAGES else 0.0
-        begin = time.perf_counter_ns()
-        try:
-            yield
-        finally:
-            took = (time.perf_counter_ns() - begin) / 1e6
-            self._ms[name].append(took)
-            self._total[name] += took
-            if name in SOURCE_STAGES:
-                spent = time.thread_time() - cpu
-                self._cpu_of_source += spent
-                if self._loop and self._loop[0] == threading.get_ident():
-                    self._own_source_cpu += spent
+    def stage(self, name: str) -> "Stage":
+        """Measures what is done inside (`with`) as one of STAGES; each stage belongs to one thread."""
+        return self._stages[name]
+
+    def add(self, name: str, took_ms: float, cpu_s: float) -> None:
+        """Count one measurement of a stage. cpu_s: of this thread, of the source's stages only."""
+        self._ms[name].append(took_ms)
+        self._total[name] += took_ms
+        if name in SOURCE_STAGES:
+            self._cpu_of_source += cpu_s
+            if self._loop and self._loop[0] == threading.get_ident():
+                self._own_source_cpu += cpu_s
 
     def mark_loop(self) -> None:
         """Called by the thread that runs the loop, at its start and after each frame: its CPU time is counted apart."""
@@ -138,6 +133,22 @@ class Profile:
     def to_json(self) -> str:
         """`usage` as JSON, schema 2."""
         return json.dumps({"schema": SCHEMA} | asdict(self.usage()), indent=2) + "\n"
+
+
+class Stage:
+    """One stage's stopwatch; a class of its own, as a generator for each use costs several times as much."""
+
+    def __init__(self, profile: Profile, name: str) -> None:
+        self._profile, self._name, self._has_cpu = profile, name, name in SOURCE_STAGES
+        self._begin, self._cpu = 0, 0.0
+
+    def __enter__(self) -> None:
+        self._cpu = time.thread_time() if self._has_cpu else 0.0
+        self._begin = time.perf_counter_ns()
+
+    def __exit__(self, *_: object) -> None:
+        took_ms = (time.perf_counter_ns() - self._begin) / 1e6
+        self._profile.add(self._name, took_ms, time.thread_time() - self._cpu if self._has_cpu else 0.0)
 
 
 class RingBuffer:
