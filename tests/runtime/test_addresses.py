@@ -12,8 +12,9 @@ import pytest
 from conftest import Run
 from fer_benchmarks.demo_clip import FPS, FRAMES
 from fer_runtime.errors import FerError
-from fer_runtime.sources.addresses import has_length, is_address, local_path
+from fer_runtime.sources.addresses import is_address, local_path
 from fer_runtime.sources.factory import is_camera, open_source
+from fer_runtime.sources.servers import has_length
 from helpers.file_server import serve
 from helpers.videos import browser_webm, encode
 

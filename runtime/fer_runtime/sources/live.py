@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
 from fer_runtime.redact import redact_url
-from fer_runtime.sources.addresses import has_end, has_length, is_address, refusal
+from fer_runtime.sources.addresses import has_end, is_address
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.sources.captures import Capture, decode, differs, open_camera, open_stream
+from fer_runtime.sources.servers import has_length, refusal
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
