@@ -23,11 +23,11 @@ def make_archive(clip: Path, folder: Path) -> Path:
     return folder
 
 
-def write_video(path: Path, frames: range) -> None:
-    """These frames of the clip, as motion JPEG."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (WIDTH, HEIGHT))
+def write_video(path: Path, frames: range, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+    """These frames of the clip, as motion JPEG of that width and height."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, size)
     for frame in frames:
-        writer.write(render(frame))
+        writer.write(cv2.resize(render(frame), size))
     writer.release()
 
 

@@ -11,6 +11,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from fer_runtime.archive import leave_pandas_out
 from fer_runtime.archive.messages import Beat, Failed, Finished, Ready
 from fer_runtime.archive.scoring import Scorer
 from fer_runtime.archive.store import open_store
@@ -22,6 +23,7 @@ BEAT_S = 0.5  # between two signs of life
 
 def main() -> None:
     """Serve until the other end closes."""
+    leave_pandas_out()
     connection = Connection(int(sys.argv[1]))
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # A thread of its own, so that the process ends at once when its parent is killed, whatever it does just then.

@@ -49,6 +49,7 @@ LINE_S = 0.5, 30.0  # seconds between two lines of progress: on a terminal, wher
     help="Give a file up whose worker takes more memory.",
 )  # fmt: skip
 @click.option("--csv", "as_csv", is_flag=True, help="Also write the tables as CSV files.")
+@click.option("--html", type=FILE, metavar="FILE", help="Also write one page with time lines, shares and errors.")
 @click.option("--strict", is_flag=True, help="Exit code 3 when a file could not be scored.")
 @options.verbosity
 @options.version
@@ -64,6 +65,7 @@ def cli(
     timeout: float,
     memory: int,
     as_csv: bool,
+    html: Path | None,
     strict: bool,
 ) -> None:
     """Score the faces in videos and photos: files, folders, globs and lists of these (.txt).
@@ -73,20 +75,24 @@ def cli(
     """
     import pyarrow  # noqa: F401 - first, so that a missing extra is named before anything is done
 
-    from fer_runtime.archive import inputs
+    from fer_runtime.archive import inputs, leave_pandas_out
     from fer_runtime.archive import run as runs
     from fer_runtime.archive.csv_tables import write_csv
     from fer_runtime.archive.ledger import Settings, open_ledger
     from fer_runtime.archive.messages import Setup
     from fer_runtime.archive.pool import Limits, LocalPool
+    from fer_runtime.archive.report import page
     from fer_runtime.archive.scoring import ScoringOptions
     from fer_runtime.archive.store import open_store
     from fer_runtime.errors import FerError, GateError
-    from fer_runtime.files import sha256
+    from fer_runtime.files import check_place, sha256
     from fer_runtime.model.session import default_model, read_model
 
+    leave_pandas_out()
     if every and max_fps:
         raise click.UsageError("--every and --max-fps say the same in two ways: give one")
+    if html:
+        check_place(html)
     store = open_store(out)
     listing = inputs.find(paths, store.place)
     if not listing.files:
@@ -117,6 +123,8 @@ def cli(
             progress.close()
     if as_csv:
         write_csv(store)
+    if html:
+        page.write(html, store, settings.labels)
     summary = ledger.summary(listing.files)
     _tell(summary, listing, out)
     if strict and summary.errors:

@@ -1,0 +1,1 @@
+"""The dataset as one HTML page."""
