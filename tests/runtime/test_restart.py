@@ -75,6 +75,17 @@ def test_a_line_cut_by_a_power_cut_spoils_no_other(command: Run, clip: Path, tmp
     assert [json.loads(line)["frame"] for line in whole] == [0, 1]
 
 
+@pytest.mark.parametrize("left", ['{"frame": 7}\n', '{"frame": 7}', ""])
+def test_zeros_left_by_a_power_cut_are_removed(command: Run, clip: Path, tmp_path: Path, left: str) -> None:
+    """ext4 leaves them in place of the last lines."""
+    lines = tmp_path / "day.jsonl"
+    lines.write_bytes(left.encode() + bytes(200_000))
+    done = command("fer-run", "--source", clip, "--headless", "--max-frames", 2, "--jsonl", lines)
+    assert done.returncode == 0
+    assert "day.jsonl ended in 200000 zeros, as after a power cut: they are removed" in done.stderr
+    assert [json.loads(line)["frame"] for line in lines.read_text().splitlines()] == [7, 0, 1][not left :]
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_lines_go_on_when_their_file_is_rotated_or_removed(clip: Path, tmp_path: Path, moved: bool) -> None:
     lines, old = tmp_path / "day.jsonl", tmp_path / "day.jsonl.1"

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
+from fer_runtime.outputs.flush import Flusher
 from fer_runtime.types import Result
 
 log = logging.getLogger(__name__)
+
+BLOCK = 65536  # bytes of a file that are read at once
 
 
 class JsonLines:
@@ -28,6 +31,7 @@ class JsonLines:
         """target: a file's path, or - for standard output. Raises FerError where no file can be."""
         self._target = target
         self._file: io.FileIO | None = None
+        self._flusher = Flusher()
         if target == "-" and sys.stdout is None:
             raise FerError("standard output is closed: give --jsonl FILE or --record FILE")
         if target != "-" and (Path(target).is_dir() or not Path(target).parent.is_dir()):
@@ -51,6 +55,8 @@ class JsonLines:
         except OSError as error:
             _take_back(file, len(line) - len(left))
             raise FerError(f"--jsonl {self._target} stopped at frame {result.frame}: {error.strerror}") from error
+        if self._target != "-":
+            self._flusher.after_write(Path(self._target))
         return True
 
     def close(self) -> None:
@@ -81,7 +87,7 @@ class JsonLines:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_size:
             log.info("%s has lines of earlier runs: appending", self._target)
-            _end_last_line(file, self._target)
+            _mend_end(file, self._target)
         return file
 
 
@@ -93,11 +99,23 @@ def _is_elsewhere(file: io.FileIO, path: str) -> bool:
         return True
 
 
-def _end_last_line(file: io.FileIO, path: str) -> None:
-    """End a line that a power cut left without an end, so that the next one is not lost with it."""
+def _mend_end(file: io.FileIO, path: str) -> None:
+    """Mend what a power cut has left: zeros at the end go, and a line without an end gets one.
+
+    ext4 may have noted a file's new length when the cut came, and not yet its last lines: they are read as zeros then.
+    """
     with contextlib.suppress(OSError), open(path, "rb") as written:
-        written.seek(-1, os.SEEK_END)
-        if written.read(1) != b"\n":
+        size = end = written.seek(0, os.SEEK_END)
+        block = b""
+        while end and not block:
+            start = max(0, end - BLOCK)
+            written.seek(start)
+            block = written.read(end - start).rstrip(b"\0")
+            end = start + len(block)
+        if end < size:
+            file.truncate(end)
+            log.warning("%s ended in %d zeros, as after a power cut: they are removed", path, size - end)
+        if end and not block.endswith(b"\n"):
             file.write(b"\n")
 
 

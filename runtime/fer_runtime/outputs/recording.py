@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fer_runtime.errors import FerError
 from fer_runtime.files import check_place, reserve, written_whole
 from fer_runtime.outputs.base import Output
+from fer_runtime.outputs.flush import Flusher
 from fer_runtime.outputs.overlay import draw
 from fer_runtime.sources.captures import open_file
 from fer_runtime.types import Result
@@ -85,6 +86,7 @@ class Recorder:
         self._start = self._last = 0.0  # time of the first frame and of the last one, seconds on the source's clock
         self._written = 0  # frames
         self._grown = (0, 0)  # the file's bytes when they last changed, and the frames written then
+        self._flusher = Flusher()
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:
         """Draw the result and append the frame. Raises FerError when the file cannot be opened or the disk fills."""
@@ -95,6 +97,7 @@ class Recorder:
             self._start = self._last = result.at or 0.0
         else:
             self._write_held(self._frames_until(result))
+            self._flusher.after_write(self._path)
         self._held = _fitted(picture, self._size)
         return True
 
