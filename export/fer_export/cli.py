@@ -60,6 +60,10 @@ def _by_name(_context: click.Context, _argument: click.Parameter, value: Path) -
 @click.option(
     "--threads", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="Threads when timing."
 )
+@click.option(
+    "--balance", type=options.TEXT, metavar="MIX",
+    help="Predict each class as often as in this mix: none, labels, votes, between, uniform, or a JSON file of shares.",
+)  # fmt: skip
 @click.option("--arch", metavar="FILE:CLASS", help="The class of the network, for bare weights (a state_dict).")
 @shared.foreign_network
 @click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network; this runs code from the file.")
@@ -74,6 +78,7 @@ def cli(
     max_drop: float,
     min_speedup: float | None,
     threads: int,
+    balance: str | None,
     arch: str | None,
     labels: tuple[str, ...],
     size: int | None,
@@ -100,11 +105,11 @@ def cli(
     from fer_runtime.files import check_place, refuse_same
 
     places = {name: _place(out, model, name) for name in (("fp32", "int8") if precision == "auto" else (precision,))}
-    refuse_same([*set(places.values()), json_file], [model, calibration, data])
+    refuse_same([*set(places.values()), json_file], [model, calibration, data, balance])
     for place in [*places.values(), *([json_file] if json_file else [])]:
         check_place(place)
     with warnings.catch_warnings(action="ignore"):  # of a user's own network
-        source = load(model, LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data))
+        source = load(model, LoadOptions(labels, size, colour, mean, std, arch, unsafe_pickle, data, balance))
     labelled = scoring_set.load(data, source.manifest) if data else None
     calibrated_on = _calibrated_on(_read(calibration, source.manifest) if calibration else None, labelled)
     for note in (*source.notes, *(labelled.notes if labelled else ())):
@@ -135,6 +140,7 @@ def _deliver(exported: "Exported", place: Path, found: "ExportReport", json_file
     from fer_export.report import show
     from fer_runtime.files import write_text, written_whole
 
+    replaced = place.exists()
     with written_whole(place) as beside:
         beside.write_bytes(exported.file.file)
     if json_file:
@@ -143,7 +149,7 @@ def _deliver(exported: "Exported", place: Path, found: "ExportReport", json_file
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)
     cost = f"{found.parameters:,} parameters, {found.macs / 1e6:.1f} MMAC per face"
-    click.echo(f"{place}: {exported.chosen}, {cost}")
+    click.echo(f"{place}: {exported.chosen}, {cost}" + (" (an older file was replaced)" if replaced else ""))
 
 
 def _place(out: Path | None, model: Path, precision: str) -> Path:

@@ -126,8 +126,8 @@ def _check_size(network: nn.Module, precision: str) -> None:
     if size > MAX_MODEL_BYTES:
         raise FerError(
             f"the network has {numbers:,} weights: in {precision} a file of {size >> 20} MiB, and fer-run opens up to "
-            f"{MAX_MODEL_BYTES >> 20} MiB; choose a smaller network, or --precision int8 if it has up to "
-            f"{MAX_MODEL_BYTES // BYTES['int8']:,}"
+            f"{MAX_MODEL_BYTES >> 20} MiB; choose a smaller network, or, if it has up to "
+            f"{MAX_MODEL_BYTES // BYTES['int8']:,}, --precision int8 with --calibration DATA"
         )
 
 

@@ -57,6 +57,14 @@ def test_good_files_pass(
     assert "(n = 60)" in report
 
 
+def test_labels_in_another_order_are_told(
+    command: Run, exported: dict[str, Path], faces_zip: Path, tmp_path: Path
+) -> None:
+    file = lying(exported["fp32"], tmp_path / "a.onnx", manifest_lie=lambda facts: facts["labels"].reverse())
+    done = command("fer-verify", file, "--data", faces_zip)
+    assert "the labels fit these faces far better in another order" in done.stderr
+
+
 def test_the_package_s_own_model_passes(command: Run) -> None:
     from fer_runtime.model.session import default_model
 

@@ -17,10 +17,11 @@ from fer_runtime.data.dataset import Faces, load, training_split
 from fer_runtime.faces.detection import RetinaFace
 from fer_runtime.model.preprocessing import Framing, crop
 from fer_train import checkpoint
+from fer_train.balance import MIXES, balance, mix
 from fer_train.data.augment import augment, drawn
 from fer_train.model import build, fold, macs, normalize
-from fer_train.recipe import MIXES, Augmentation
-from fer_train.training.calibration import balance, framing, mix, temperature
+from fer_train.recipe import Augmentation
+from fer_train.training.calibration import framing, temperature
 from fer_train.training.finalize import finish
 from fer_train.training.soft_targets import aligned
 from fer_train.training.state import read_result

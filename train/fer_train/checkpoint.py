@@ -11,6 +11,7 @@ import torch
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256, written_whole
 from fer_runtime.model.manifest import Manifest, from_dict
+from fer_train.balance import Evidence
 from fer_train.model import Architecture, FerNet, Stage
 
 FORMAT = "fer-edge checkpoint 1"
@@ -34,6 +35,8 @@ class Checkpoint:
     """How it was trained, for the reader."""
     digest: str = ""
     """SHA-256 of the file it was read from."""
+    balance: Evidence | None = None
+    """What another balance is found from; None in older files."""
 
 
 def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
@@ -46,6 +49,7 @@ def save(checkpoint: Checkpoint, path: Path, half: bool = False) -> None:
         "ranges": checkpoint.ranges,
         "metrics": checkpoint.metrics,
         "recipe": checkpoint.recipe,
+        "balance": vars(checkpoint.balance) if checkpoint.balance else None,
     }
     # Through a file object: by path, torch would put the temporary name into the file, and no two would be equal.
     with written_whole(path) as beside, beside.open("wb") as file:
@@ -77,7 +81,8 @@ def load(path: Path) -> Checkpoint:
         ranges = {site: (float(low), float(high)) for site, (low, high) in plain["ranges"].items()}
         if wrong := [site for site, (low, high) in ranges.items() if not -math.inf < low <= high < math.inf]:
             raise ValueError(f"the activation range of {wrong[0]} is not one")
-        return Checkpoint(network.eval(), manifest, ranges, plain["metrics"], plain["recipe"], sha256(path))
+        balance = _evidence(plain.get("balance"), len(manifest.labels))
+        return Checkpoint(network.eval(), manifest, ranges, plain["metrics"], plain["recipe"], sha256(path), balance)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise FerError(f"{path} is damaged ({reason}): train or copy it again") from error
@@ -111,6 +116,24 @@ def _architecture(manifest: Manifest) -> Architecture:
     plain = facts.get("plain", 0)  # networks of 0.1 had none
     _within("plain", plain, 0, 8)
     return Architecture(facts["stem"], plain, stages, len(manifest.labels), manifest.size)
+
+
+def _evidence(facts: dict[str, Any] | None, classes: int) -> Evidence | None:
+    """Raises ValueError for anything but finite logits and shares of as many classes."""
+    if facts is None:
+        return None
+    found = Evidence(facts["logits"], tuple(map(float, facts["labels"])), tuple(map(float, facts["votes"])))
+    shares = torch.tensor([found.labels, found.votes])
+    if not (
+        found.logits.ndim == 2
+        and found.logits.shape[1] == shares.shape[1] == classes
+        and found.logits.isfinite().all()
+        and shares.isfinite().all()
+        and (shares >= 0).all()
+        and (shares.sum(1) > 0).all()
+    ):
+        raise ValueError("what it carries for another balance does not fit its classes")
+    return found
 
 
 def _within(name: str, value: object, low: int, high: int) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-MIXES = ("labels", "votes", "between", "uniform")  # of classes, see training.calibration.mix
+MIXES = ("labels", "votes", "between", "uniform")  # of classes, see fer_train.balance
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Recipe:
     # epochs sees a fresh view in each.
     teacher_views: int = 32
     init_rate: float = 0.2  # with --init: share of `rate`, so that what was learned is moved, not wiped out
-    # At the end, answer each class as often as in this mix (training.calibration.mix), "none" leaves it. It finds more
+    # At the end, answer each class as often as in this mix (fer_train.balance), "none" leaves it. It finds more
     # of the rare and the doubtful ones, for about a point of accuracy (0.1 to 1.1 for small, 0.9 and 0.8 for the rest).
     balance: str = "none"
     # With --votes: weight of a second head that learns the labels and is dropped at the end; the rest is the votes'.

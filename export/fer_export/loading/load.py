@@ -13,6 +13,7 @@ from torch import nn
 from fer_export.loading import adopt, contents, pickle_models, pt2_scan
 from fer_export.loading.errors import reason
 from fer_export.loading.options import LoadOptions
+from fer_export.loading.rebalance import rebalanced
 from fer_export.source import Source
 from fer_export.torch_silence import quiet
 from fer_runtime.errors import FerError
@@ -48,7 +49,11 @@ def load(path: Path, options: LoadOptions) -> Source:
         if named := options.named():
             raise FerError(f"{path} is a checkpoint of ours and carries its own facts: leave out {', '.join(named)}")
         ours = checkpoint.load(path)
+        if options.balance:
+            ours = rebalanced(path, ours, options.balance)
         return Source(ours.network, ours.manifest, ours.ranges, ours.digest)
+    if options.balance:
+        raise FerError(f"{path} is no checkpoint of ours: leave out --balance, which a model.pt of fer-train fit takes")
     content, notes = _content(path, kind, options)
     if options.arch and isinstance(content, nn.Module | torch.export.ExportedProgram):
         raise FerError(f"{path} carries its network: leave out --arch, which is for bare weights")

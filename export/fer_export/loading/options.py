@@ -19,10 +19,13 @@ class LoadOptions(ForeignOptions):
     """Whether code from the file may be run."""
     data: Path | None = None
     """Labelled faces, whose classes are the labels where none were given."""
+    balance: str | None = None
+    """The mix of classes that a checkpoint of ours is to predict; None for its own."""
 
     def named(self) -> list[str]:
-        """The options that were given, as they are typed; --data is for all kinds of networks."""
-        return [f"--{f.name.replace('_', '-')}" for f in fields(self) if f.name != "data" and getattr(self, f.name)]
+        """The options for foreign networks that were given, as they are typed."""
+        ours = ("data", "balance")
+        return [f"--{f.name.replace('_', '-')}" for f in fields(self) if f.name not in ours and getattr(self, f.name)]
 
     def command(self, file: str | Path, *more: str) -> str:
         """What to type for `file`: `more`, then the facts that were given, with an example for missing labels."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.data import label_order
 from fer_runtime.data.dataset import Faces
 from fer_runtime.data.index import Split
 from fer_runtime.data.metrics import score
@@ -89,17 +90,21 @@ def of_golden(path: Path, manifest: Manifest) -> list[Check]:
     return checks
 
 
-def of_accuracy(classifier: Classifier, split: Split, faces: Faces) -> Check:
-    """Accuracy on labelled faces, beside what was measured of the checkpoint on the same split."""
+def of_accuracy(classifier: Classifier, split: Split, faces: Faces) -> tuple[Check, str | None]:
+    """Accuracy on labelled faces, beside what was measured of the checkpoint on the same split; and a note.
+
+    The note tells of an order of the labels that fits far better.
+    """
     manifest = classifier.manifest
     scores = score(classifier.predict(faces.pixels), faces.labels, manifest.labels)
     found = f"{scores.accuracy:.2%} +- {scores.interval:.2%} (n = {scores.n})"
     told = [entry for entry in manifest.measured if (entry.get("split"), entry.get("n")) == (split, scores.n)]
     accuracy = told[0].get("accuracy") if told else None
+    hint = label_order.note(scores)
     if not isinstance(accuracy, int | float):
-        return Check(f"accuracy on {split}", found, "not in the manifest", True)
+        return Check(f"accuracy on {split}", found, "not in the manifest", True), hint
     ok = abs(scores.accuracy - accuracy) <= scores.interval
-    return Check(f"accuracy on {split}", found, f"{accuracy:.2%} as measured in {told[0].get('precision')}", ok)
+    return Check(f"accuracy on {split}", found, f"{accuracy:.2%} as measured in {told[0].get('precision')}", ok), hint
 
 
 def _golden_logits(golden: Golden | None, classes: int) -> NDArray[np.float64] | None:

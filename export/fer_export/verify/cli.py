@@ -76,7 +76,10 @@ def _checked(path: Path, against: Path | None, data: Path | None) -> "list[Check
     split, faces = _labelled(data, classifier) if data else (None, None)
     lines += checks.of_golden(path, classifier.manifest)
     if split and faces:
-        lines.append(checks.of_accuracy(classifier, split, faces))
+        accuracy, hint = checks.of_accuracy(classifier, split, faces)
+        lines.append(accuracy)
+        if hint:
+            click.echo(f"note: {hint}", err=True)
     if source:
         from fer_export.verify.torch_checks import of_checkpoint
 

@@ -20,6 +20,7 @@ def of_checkpoint(classifier: Classifier, source: Checkpoint, pixels: NDArray[np
         _same("checkpoint", manifest.checkpoint[:12] or "none told", source.digest[:12]),
         _same("labels", ", ".join(manifest.labels), ", ".join(own.labels)),
         _same("size, mean, std", _input(manifest), _input(own)),
+        *_of_balance(manifest, own),
         _of_logits(classifier, source, pixels),
     ]
 
@@ -32,6 +33,21 @@ def _input(manifest: Manifest) -> str:
     return f"{manifest.size}, {manifest.mean}, {manifest.std}"
 
 
+def _of_balance(manifest: Manifest, own: Manifest) -> list[Check]:
+    """What fer-export --balance made another; nothing for a file with the checkpoint's own."""
+    if manifest.balance == own.balance:
+        return []
+    found, expected = (each.balance.get("mix", "none") for each in (manifest, own))
+    return [Check("balance", found, f"{expected} in the checkpoint; told apart below", True)]
+
+
+def _rebalanced(manifest: Manifest, own: Manifest) -> NDArray[np.float32]:
+    """What the file's balance adds to the checkpoint's logits, float32 [classes]."""
+    none = [0.0] * len(own.labels)
+    file, checkpoint = (np.array(each.balance.get("added", none), np.float32) for each in (manifest, own))
+    return np.asarray(file - checkpoint, np.float32)
+
+
 def _of_logits(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.uint8] | None) -> Check:
     """How far the file's logits are from PyTorch's; in int8, how often both give the same answer."""
     name = f"PyTorch's logits, on {'generated' if pixels is None else len(pixels)} faces"
@@ -41,7 +57,7 @@ def _of_logits(classifier: Classifier, source: Checkpoint, pixels: NDArray[np.ui
         if (classifier.size, len(classifier.labels)) != (manifest.size, len(manifest.labels)):
             return Check(name, "another input or other labels", "the same", False)
         faces = parity.generated_faces(manifest.size, manifest.channels) if pixels is None else pixels
-        expected = parity.reference(source.network, manifest, faces)
+        expected = parity.reference(source.network, manifest, faces) + _rebalanced(classifier.manifest, manifest)
         found = batched(classifier.logits, faces)
     except FerError as error:
         return Check(name, str(error), "answers", False)

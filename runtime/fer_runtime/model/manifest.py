@@ -161,10 +161,21 @@ def _wrong(manifest: Manifest) -> str | None:
         or (isinstance(golden.seed, int) and 0 <= golden.seed < 2**32 and _number(golden.tolerance)),
         **{
             name: isinstance(getattr(manifest, name), dict)
-            for name in ("architecture", "quantization", "balance", "licences", "versions")
+            for name in ("architecture", "quantization", "licences", "versions")
         },
+        "balance": _is_balance(manifest.balance, len(labels)),
     }
     return next((name for name, fine in checks.items() if not fine), None)
+
+
+def _is_balance(facts: object, classes: int) -> bool:
+    """Whether these are a mix and what was added for it, a number for each class; or nothing."""
+    if not isinstance(facts, dict) or not facts:
+        return facts == {}
+    lists = [facts.get("shares"), facts.get("added")]
+    return isinstance(facts.get("mix"), str) and all(
+        isinstance(each, list | tuple) and len(each) == classes and all(map(_number, each)) for each in lists
+    )
 
 
 def _each(manifest: Manifest, values: object, low: float, high: float) -> bool:

@@ -1,4 +1,4 @@
-"""What is measured once, after training: balance, temperature and framing (activation ranges: fer_train.ranges)."""
+"""What is measured once, after training: temperature and framing (also: fer_train.balance, fer_train.ranges)."""
 
 import cv2
 import numpy as np
@@ -11,42 +11,6 @@ from fer_runtime.model.preprocessing import Framing
 
 FRAMING_FACES = 400
 ENLARGED = 4  # the detector is made for larger faces than 48 pixels
-ROUNDS, STEP = 400, 0.05  # of `balance`: counts jump, so each step is small against the differences between logits
-
-
-def mix(name: str, labels: Tensor, votes: Tensor) -> Tensor:
-    """Shares of the classes to balance on, float [classes], summing to 1.
-
-    name: one of fer_train.recipe.MIXES; "between" is the geometric mean of the first two. labels, votes: how often each
-    class is labelled and voted for, float [classes].
-    """
-    shares = {
-        "labels": labels,
-        "votes": votes,
-        "between": ((labels / labels.sum()) * (votes / votes.sum())).sqrt(),
-        "uniform": torch.ones_like(labels),
-    }[name]
-    return shares / shares.sum()
-
-
-def balance(logits: Tensor, shares: Tensor) -> Tensor:
-    """What to add to logits so that each class is predicted as often as in `shares`: float [classes], sums to 0.
-
-    An unsure network predicts frequent, easy classes; its probabilities are right on average, its predictions are
-    not. logits: float [n, classes]; shares: float [classes], as of `mix`.
-    """
-    classes = logits.shape[1]
-    wanted = shares * len(logits)
-    bias = torch.zeros(classes)
-    best, nearest = bias, float("inf")
-    for _ in range(ROUNDS):
-        counts = torch.bincount((logits + bias).argmax(1), minlength=classes)
-        away = float((counts - wanted).abs().sum())
-        if away < nearest:
-            best, nearest = bias, away
-        bias = bias + STEP * ((wanted + 1).log() - (counts + 1).log())
-        bias = bias - bias.mean()
-    return best
 
 
 def temperature(logits: Tensor, targets: Tensor) -> float:

@@ -14,6 +14,7 @@ from fer_runtime.data.dataset import Dataset, Faces, drop_copies, training_split
 from fer_runtime.data.metrics import Scores, score
 from fer_runtime.model.manifest import Manifest
 from fer_runtime.model.preprocessing import FER2013
+from fer_train import balance as balancing
 from fer_train.checkpoint import Checkpoint, Ranges, save
 from fer_train.data.augment import augment, drawn
 from fer_train.data.batches import AT_ONCE
@@ -47,7 +48,7 @@ def finish(
     """
     network, config = run.network(), run.config
     train, valid = training_split(data), data.split("valid")
-    balance = _balance(network, train, config, votes) if config.recipe.balance != "none" else {}
+    balance, evidence = _balanced(network, train, config, votes)
     logits, valid_targets = predict(network, valid.pixels), validation_targets(valid, len(data.classes), votes)
     temperature, ece = _calibrated(logits, valid_targets, balance)
     known = valid_targets.labels >= 0
@@ -89,7 +90,7 @@ def finish(
         "valid_ece": ece,
     }
     ranges = ranges or activation_ranges(network, train)
-    save(Checkpoint(network, manifest, ranges, figures, config.facts()), out / "model.pt", half)
+    save(Checkpoint(network, manifest, ranges, figures, config.facts(), balance=evidence), out / "model.pt", half)
     plots.write_json(out / "metrics.json", figures | {"recipe": config.facts(), "history": run.history})
     some = torch.from_numpy(train.pixels[:: max(1, len(train) // 64)][:64])
     seen = augment(some, drawn(len(some), 0), config.recipe.augmentation, manifest.size)
@@ -100,27 +101,40 @@ def finish(
     return scores, notes
 
 
-def _balance(network: FerNet, train: Faces, config: RunConfig, votes: "Votes | None") -> dict[str, object]:
-    """Move the head's bias by `calibration.balance`, as views of training faces tell it; the mix, and what was added.
-
-    Not plain faces: those it has memorized. Their copies among evaluation faces are not in `train`.
-    """
+def _balanced(
+    network: FerNet, train: Faces, config: RunConfig, votes: "Votes | None"
+) -> tuple[dict[str, object], balancing.Evidence]:
+    """Move the head's bias as the recipe's mix asks; what the manifest tells of it, and what another mix will need."""
+    name, few = config.recipe.balance, max(1, len(train) // balancing.KEPT_FACES)
     labelled = np.bincount(train.labels, minlength=len(config.classes)).astype(np.float32)
     voted = votes.shares(train.names)[0].sum(0) if votes else labelled
-    shares = calibration.mix(config.recipe.balance, torch.from_numpy(labelled), torch.from_numpy(voted))
-    with torch.no_grad():
-        logits = torch.cat([
-            network(normalize(augment(pixels, some, config.recipe.augmentation, pixels.shape[-1])))
-            for view in range(BALANCE_VIEWS)
-            for pixels, some in zip(
-                torch.from_numpy(train.pixels).split(AT_ONCE), drawn(len(train), view).split(AT_ONCE), strict=True
-            )
-        ])  # fmt: skip
-    added = calibration.balance(logits, shares)
+    labels, of_votes = (torch.from_numpy(counts / counts.sum()) for counts in (labelled, voted))
+    logits = _view_logits(network, train, config, few if name == "none" else 1)
+    kept = logits if name == "none" else logits[:, ::few]
+    evidence = balancing.Evidence(kept.flatten(0, 1).half(), tuple(labels.tolist()), tuple(of_votes.tolist()))
+    if name == "none":
+        return {}, evidence
+    shares = balancing.mix(name, labels, of_votes)
+    added = balancing.balance(logits.flatten(0, 1), shares)
     with torch.no_grad():
         network.head.bias.add_(added)
-    rounded = ([round(value, 4) for value in values.tolist()] for values in (shares, added))
-    return {"mix": config.recipe.balance} | dict(zip(("shares", "added"), rounded, strict=True))
+    return balancing.described(name, shares, added), evidence
+
+
+@torch.no_grad()
+def _view_logits(network: FerNet, train: Faces, config: RunConfig, step: int) -> Tensor:
+    """Logits of views of every `step`-th training face: float32 [BALANCE_VIEWS, n, classes].
+
+    Not of plain faces: those it has memorized. Their copies among evaluation faces are not in `train`.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(train.pixels[::step])).split(AT_ONCE)
+    seen = [
+        network(normalize(augment(faces, some, config.recipe.augmentation, faces.shape[-1])))
+        for view in range(BALANCE_VIEWS)
+        for faces, some in zip(pixels, drawn(len(train), view)[::step].split(AT_ONCE), strict=True)
+    ]
+    logits: Tensor = torch.cat(seen).unflatten(0, (BALANCE_VIEWS, -1))
+    return logits
 
 
 def _calibrated(
