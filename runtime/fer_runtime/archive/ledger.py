@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 
 from fer_runtime.archive import remote
 from fer_runtime.archive.inputs import SourceFile
+from fer_runtime.archive.joining import join
 from fer_runtime.archive.schema import SCHEMA, TABLES, from_parquet, to_parquet
+from fer_runtime.archive.scoring import Scored
 from fer_runtime.archive.store import Store
 from fer_runtime.archive.units import Part, plan
 from fer_runtime.archive.work import STAGED, staged_name
@@ -184,17 +186,28 @@ def staged_units(store: Store) -> set[str]:
     return {PurePath(name).name.split(".")[0] for name in store.names(STAGED) if name.endswith(".sources.parquet")}
 
 
-def merge(store: Store, name: str, unit_ids: list[str]) -> pa.Table:
-    """Write a part out of its units' rows, `sources` last, and remove those; -> its rows of `sources`."""
+def merge(store: Store, name: str, units: list[list[str]]) -> pa.Table:
+    """Write a part out of its units' rows, `sources` last, and remove those; -> its rows of `sources`.
+
+    units: ids; those of one video's pieces together, all others by themselves.
+    """
+    joined = {ids[0]: _joined(store, ids) for ids in units if "-" in ids[0]}
     sources = None
     for table in TABLES:
-        units = [from_parquet(store.read(staged_name(unit_id, table))) for unit_id in unit_ids]
-        sources = pa.concat_tables(units)
+        sources = pa.concat_tables(
+            getattr(joined[first], table) if first in joined else from_parquet(store.read(staged_name(first, table)))
+            for first, *_ in units
+        )
         store.write(f"{table}/{name}.parquet", to_parquet(sources))
-    for unit_id in unit_ids:
+    for unit_id in (unit_id for ids in units for unit_id in ids):
         remove_staged(store, unit_id)
     assert sources is not None
     return sources
+
+
+def _joined(store: Store, pieces: list[str]) -> Scored:
+    """The rows of a long video out of its pieces'."""
+    return join([Scored(*(from_parquet(store.read(staged_name(piece, name))) for name in TABLES)) for piece in pieces])
 
 
 def remove_staged(store: Store, unit_id: str) -> None:
@@ -211,7 +224,8 @@ def plan_rest(ledger: Ledger, files: list[SourceFile]) -> tuple[list[Part], set[
     left = pending(ledger, files)
     parts = plan(left, ledger.parts)
     staged = staged_units(ledger.store)
-    strangers = staged - {unit.id for part in parts for unit in part.units}
+    planned = {unit.id for part in parts for unit in part.units}
+    strangers = {unit_id for unit_id in staged if unit_id.partition("-")[0] not in planned}
     if strangers:
         _adopt(ledger, strangers, left)
         left = pending(ledger, files)
@@ -225,6 +239,9 @@ def _adopt(ledger: Ledger, strangers: set[str], left: list[SourceFile]) -> None:
     finished = ledger.finished()
     taken: dict[str, str] = {}  # the unit that has a source
     for unit_id in sorted(strangers):
+        if "-" in unit_id:  # a piece of a video that has changed or gone
+            remove_staged(ledger.store, unit_id)
+            continue
         table = from_parquet(ledger.store.read(staged_name(unit_id, "sources")), STATE)
         rows = list(zip(*(table[name].to_pylist() for name in STATE), strict=True))
         fits = all(
@@ -237,7 +254,7 @@ def _adopt(ledger: Ledger, strangers: set[str], left: list[SourceFile]) -> None:
             remove_staged(ledger.store, unit_id)
     if taken:
         name = plan([SourceFile("")], ledger.parts)[0].name
-        units = list(dict.fromkeys(unit for _, unit in sorted(taken.items())))
+        units = [[unit] for unit in dict.fromkeys(unit for _, unit in sorted(taken.items()))]
         ledger.take(name, merge(ledger.store, name, units))
 
 

@@ -52,6 +52,13 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Split:
+    """A unit is a long video: these are its pieces."""
+
+    pieces: list[Unit]
+
+
+@dataclass(frozen=True)
 class Failed:
     """It cannot go on, for a reason that is not one file's: a model that is none, a full disk."""
 

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Protocol
 
-from fer_runtime.archive.messages import Beat, Failed, Finished, Ready, Setup, Task
+from fer_runtime.archive.messages import Beat, Failed, Finished, Ready, Setup, Split, Task
 from fer_runtime.archive.units import Unit
 from fer_runtime.archive.work import Counts, Refusal
 from fer_runtime.errors import FerError
@@ -49,7 +49,15 @@ class Scored:
     counts: Counts
 
 
-Event = Progress | Scored
+@dataclass(frozen=True)
+class Pieces:
+    """A unit that was a long video, and what is to be scored in its place."""
+
+    unit: Unit
+    pieces: list[Unit]
+
+
+Event = Progress | Scored | Pieces
 
 
 class Pool(Protocol):
@@ -117,6 +125,9 @@ class LocalPool:
             elif isinstance(message, Finished) and task:
                 worker.task = None
                 events.append(Scored(task.unit, message.counts))
+            elif isinstance(message, Split) and task:
+                worker.task = None
+                events.append(Pieces(task.unit, message.pieces))
         for worker in list(self._workers):
             self._watch(worker)
         return events
@@ -152,7 +163,7 @@ class LocalPool:
         except OSError:  # it has just died; its end is read next
             log.debug("a worker was gone before its task")
 
-    def _receive(self, worker: _Worker) -> Beat | Finished | Ready | None:
+    def _receive(self, worker: _Worker) -> Beat | Finished | Ready | Split | None:
         """The next message; None where the worker has died, and another takes its place. Raises FerError."""
         try:
             message = worker.connection.recv()

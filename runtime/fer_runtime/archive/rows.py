@@ -1,17 +1,20 @@
 """From the results of one source to its rows in the tables `faces` and `tracks`."""
 
+import json
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fer_runtime.archive.schema import schemas
+from fer_runtime.archive.schema import METADATA_KEY, schemas
 from fer_runtime.types import UNCERTAIN, Result
 
+DURATION = "duration_s"  # a column of pieces of a video, for how long each row counts
+BEGIN = b"begin_s"  # and its metadata: the media time from which on its rows count
 DIGITS = 4  # of probabilities, scores and seconds, as in JSON lines
 
 
@@ -86,6 +89,16 @@ class Columns:
     probabilities: NDArray[np.float32]
     """Smoothed [n, k]."""
 
+    def where(self, kept: NDArray[Any]) -> "Columns":
+        """Some of the rows, by a mask or their indices."""
+        arrays = {name: getattr(self, name)[kept] for name in ARRAYS}
+        return Columns(self.labels, **arrays)
+
+    def followed_by(self, other: "Columns") -> "Columns":
+        """These rows, then the other ones."""
+        arrays = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ARRAYS}
+        return Columns(self.labels, **arrays)
+
     def faces(self, source: str) -> pa.Table:
         """The rows of `faces`."""
         names = pa.array([*self.labels, UNCERTAIN])
@@ -120,6 +133,40 @@ class Columns:
             *_rounded(means.astype(np.float32)),
         ]  # fmt: skip
         return _table(columns, schemas(self.labels)["tracks"])
+
+
+ARRAYS = tuple(each.name for each in fields(Columns))[1:]
+
+
+def of_piece(faces: pa.Table, columns: Columns, begin_s: float) -> pa.Table:
+    """Rows of `faces` with what is needed to join them. begin_s: media time from which on the piece's rows count."""
+    metadata = {**faces.schema.metadata, BEGIN: str(begin_s)}
+    return faces.append_column(DURATION, pa.array(columns.durations)).replace_schema_metadata(metadata)
+
+
+def read_piece(faces: pa.Table) -> tuple[Columns, float]:
+    """The arrays and the time out of a table of `of_piece`."""
+    metadata = faces.schema.metadata
+    labels = json.loads(metadata[METADATA_KEY])["labels"]
+    return _columns(faces, labels), float(metadata[BEGIN])
+
+
+def _columns(faces: pa.Table, labels: list[str]) -> Columns:
+    names = [*labels, UNCERTAIN]
+    index = {name: number for number, name in enumerate(names)}
+    plain = {name: faces[name].to_numpy() for name in faces.column_names}
+    return Columns(
+        labels,
+        times=plain["time_s"],
+        durations=plain[DURATION],
+        frame=plain["frame"],
+        track=plain["track"],
+        box=np.stack([plain[name] for name in ("x", "y", "width", "height")], axis=1),
+        score=plain["score"],
+        label=np.array([index[name] for name in plain["label"]], np.uint8),
+        raw=np.array([index[name] for name in plain["raw_label"]], np.uint8),
+        probabilities=np.stack([plain[f"p_{label}"] for label in labels], axis=1),
+    )
 
 
 def _durations(times: NDArray[np.float64]) -> NDArray[np.float64]:

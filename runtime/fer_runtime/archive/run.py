@@ -11,9 +11,9 @@ from pathlib import Path
 from fer_runtime.archive import ledger as ledgers
 from fer_runtime.archive.inputs import SourceFile
 from fer_runtime.archive.ledger import Ledger
-from fer_runtime.archive.pool import Pool, Progress, Scored
+from fer_runtime.archive.pool import Pieces, Pool, Progress
 from fer_runtime.archive.store import Store
-from fer_runtime.archive.units import Part
+from fer_runtime.archive.units import Part, Unit
 from fer_runtime.archive.work import Counts
 from fer_runtime.errors import FerError
 
@@ -35,40 +35,55 @@ class State:
 def score_all(ledger: Ledger, files: list[SourceFile], pool: Pool, on_progress: OnProgress) -> None:
     """Score what is not finished, part by part. Raises FerError; what is finished until then stays."""
     parts, staged = ledgers.plan_rest(ledger, files)
-    left = {part.name: {unit.id for unit in part.units} - staged for part in parts}
-    owner = {unit.id: part for part in parts for unit in part.units}
     waiting = deque(unit for part in parts for unit in part.units if unit.id not in staged)
     state = State(Counts(files=sum(len(unit.files) for unit in waiting), bytes=sum(unit.bytes for unit in waiting)))
-    for part in parts:
-        if not left[part.name]:
-            _finish(ledger, part)
+    progress = [_PartProgress(part, staged) for part in parts]
+    owner = {unit.id: each for each in progress for unit in each.part.units}
+    for each in progress:
+        each.finish(ledger)
     running = 0
     while waiting or running:
         while waiting and running < pool.slots:
             pool.submit(waiting.popleft())
             running += 1
         for event in pool.wait():
+            part = owner[event.unit.id]
             if isinstance(event, Progress):
                 state.running[event.unit.id] = event.so_far
                 continue
             running -= 1
-            _count(state, event)
-            part = owner[event.unit.id]
-            left[part.name].discard(event.unit.id)
-            if not left[part.name]:
-                _finish(ledger, part)
+            state.running.pop(event.unit.id, None)
+            if isinstance(event, Pieces):
+                part.replace(event.unit, event.pieces)
+                owner |= {piece.id: part for piece in event.pieces}
+                waiting.extendleft(piece for piece in reversed(event.pieces) if piece.id not in staged)
+            else:
+                state.done += event.counts
+                part.left.discard(event.unit.id)
+            part.finish(ledger)
         on_progress(state)
     ledgers.sweep(ledger.store)
 
 
-def _count(state: State, event: Scored) -> None:
-    state.running.pop(event.unit.id, None)
-    state.done += event.counts
+class _PartProgress:
+    """A part, and which of its units are to be scored yet."""
 
+    def __init__(self, part: Part, staged: set[str]) -> None:
+        self.part, self._staged = part, staged
+        self._pieces: dict[str, list[Unit]] = {}  # of long videos, by the id of the whole
+        self.left = {unit.id for unit in part.units} - staged
 
-def _finish(ledger: Ledger, part: Part) -> None:
-    sources = ledgers.merge(ledger.store, part.name, [unit.id for unit in part.units])
-    ledger.take(part.name, sources)
+    def replace(self, whole: Unit, pieces: list[Unit]) -> None:
+        """Take the pieces of a long video in its place."""
+        self._pieces[whole.id] = pieces
+        self.left.discard(whole.id)
+        self.left |= {piece.id for piece in pieces} - self._staged
+
+    def finish(self, ledger: Ledger) -> None:
+        """Write the part, if all is there."""
+        if not self.left:
+            units = [[piece.id for piece in self._pieces.get(unit.id, [unit])] for unit in self.part.units]
+            ledger.take(self.part.name, ledgers.merge(ledger.store, self.part.name, units))
 
 
 @contextmanager

@@ -6,17 +6,19 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from fer_runtime.archive import remote
+from fer_runtime.archive import cuts, remote
+from fer_runtime.archive.cuts import Span
 from fer_runtime.archive.inputs import SourceFile, readable
-from fer_runtime.archive.rows import FaceRows
+from fer_runtime.archive.rows import FaceRows, of_piece
 from fer_runtime.archive.schema import schemas
+from fer_runtime.data.decode import IMAGE_SUFFIXES
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 
@@ -77,14 +79,28 @@ class Scorer:
         )
         self.labels = self._classifier.labels
 
-    def __call__(self, file: SourceFile, report: Report) -> Scored:
-        """Score one file; whatever is wrong with it becomes its row in `sources`."""
+    def pieces(self, file: SourceFile, report: Report) -> list[Span]:
+        """The pieces of a long video; none where the file is scored as a whole."""
+        if remote.is_url(file.name) or self._options.max_frames:
+            return []
+        try:
+            _refuse_changed(file)
+            if Path(file.name).suffix.lower() in IMAGE_SUFFIXES:
+                return []
+            spans = cuts.find(Path(file.name), self._options.max_fps, lambda: report(0, 0.0, 0))
+            sha256 = _sha256(file.name, lambda: report(0, 0.0, 0)) if spans else ""
+        except OSError:  # scoring it as a whole tells what is wrong
+            return []
+        return [replace(span, sha256=sha256) for span in spans]
+
+    def __call__(self, file: SourceFile, report: Report, span: Span | None = None) -> Scored:
+        """Score one file, or a piece of it; whatever is wrong with it becomes its row in `sources`."""
         began = time.process_time()
         row: dict[str, object] = {"source": file.shown, "bytes": file.size, "modified_ns": file.modified_ns}
         rows = FaceRows(self.labels)
         try:
             with _on_disk(file, report) as path:
-                self._score(path, file, rows, row, report)
+                self._score(path, file, span, rows, row, report)
         except FerError as error:
             row["error"] = readable(str(error))
         except OSError as error:
@@ -96,9 +112,12 @@ class Scorer:
             rows = FaceRows(self.labels)
         columns = rows.columns()
         row |= {"faces": len(rows), "tracks": len(np.unique(columns.track)), "cpu_s": time.process_time() - began}
-        return Scored(columns.faces(file.shown), columns.tracks(file.shown), source_row(row, self.labels))
+        faces = columns.faces(file.shown)
+        if span:
+            faces = of_piece(faces, columns, span.begin_s)
+        return Scored(faces, columns.tracks(file.shown), source_row(row, self.labels))
 
-    def refuse(self, file: SourceFile, reason: str, hashed: bool, report: Report) -> Scored:
+    def refuse(self, file: SourceFile, reason: str, hashed: bool, report: Report, span: Span | None = None) -> Scored:
         """The row of a file that is not opened again. hashed: whether it may be read for its hash."""
         row: dict[str, object] = {"source": file.shown, "bytes": file.size, "modified_ns": file.modified_ns}
         row["error"] = readable(f"{file.name} {reason}")
@@ -106,18 +125,27 @@ class Scorer:
             with suppress(OSError), _on_disk(file, report) as path:
                 row["sha256"] = _sha256(path, lambda: report(0, 0.0, 0))
         columns = FaceRows(self.labels).columns()
-        return Scored(columns.faces(file.shown), columns.tracks(file.shown), source_row(row, self.labels))
+        faces = columns.faces(file.shown)
+        if span:
+            faces = of_piece(faces, columns, span.begin_s)
+        return Scored(faces, columns.tracks(file.shown), source_row(row, self.labels))
 
-    def _score(self, path: str, file: SourceFile, rows: FaceRows, row: dict[str, object], report: Report) -> None:
+    def _score(
+        self, path: str, file: SourceFile, span: Span | None, rows: FaceRows, row: dict[str, object], report: Report
+    ) -> None:
         """Fill `rows` and `row`. Raises FerError, OSError and whatever decoders raise."""
         from fer_runtime.pipeline.loop import Loop
+        from fer_runtime.pipeline.pacing import Pace
         from fer_runtime.sources.factory import open_source
 
         if path == file.name:  # else a copy of an object, which cannot change under us
             _refuse_changed(file)
-        row["sha256"] = _sha256(path, lambda: report(0, 0.0, 0))
-        source = open_source(path, decoder_threads=1)
-        loop = Loop(source, self._classifier, self._whole, self._nearby, self._options.max_fps)
+        row["sha256"] = span.sha256 if span else _sha256(path, lambda: report(0, 0.0, 0))
+        source = cuts.Piece(Path(path), span) if span else open_source(path, decoder_threads=1)
+        pace = Pace(self._options.max_fps, live=False)
+        if span and span.next_due_s is not None and self._options.max_fps:
+            pace.is_due(span.next_due_s - 1 / self._options.max_fps)  # the same frames are due as in the whole video
+        loop = Loop(source, self._classifier, self._whole, self._nearby, pace=pace)
         row |= {"kind": "video" if source.fps else "picture", "fps": source.fps or None}
         duration = 0.0
         for frame, result in loop:
@@ -129,7 +157,8 @@ class Scorer:
             report(len(rows.times), duration, len(rows))
             if len(rows.times) == self._options.max_frames:
                 break
-        row |= {"frames": len(rows.times), "notes": readable("; ".join(source.notes)) or None}
+        frames = sum(at >= span.begin_s for at in rows.times) if span else len(rows.times)
+        row |= {"frames": frames, "notes": readable("; ".join(source.notes)) or None}
         if row["kind"] == "video":
             row["duration_s"] = round(duration + (1 / source.fps if source.fps else 0.0), 4)
         if path == file.name:

@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 
+from fer_runtime.archive.cuts import Span
 from fer_runtime.archive.inputs import SourceFile
 
 UNIT_FILES, UNIT_BYTES = 64, 32 * 2**20  # about half a minute of work at most, unless one file is longer
+ALONE_BYTES = 8 * 2**20  # from which a file is a unit by itself: it may be a long video, which is cut into pieces
 PART_FILES, PART_BYTES = 4096, 4 * 2**30  # a part's Parquet files have some MB
 
 
@@ -16,12 +19,15 @@ class Unit:
 
     files: tuple[SourceFile, ...]
     """In the order of their names."""
+    span: Span | None = None
+    """Of its only file, where that is a piece of a long video."""
 
     @property
     def id(self) -> str:
-        """The same for the same files in the same state."""
+        """The same for the same files in the same state; a piece's begins with its video's."""
         text = "\n".join(f"{file.shown}\t{file.size}\t{file.modified_ns}" for file in self.files)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        whole = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{whole}-{self.span.number:03}" if self.span else whole
 
     @property
     def bytes(self) -> int:
@@ -46,7 +52,7 @@ def plan(files: Iterable[SourceFile], taken: Iterable[str]) -> list[Part]:
     """
     names = _free_names(set(taken))
     return [
-        Part(name, tuple(Unit(tuple(unit)) for unit in _filled(part, UNIT_FILES, UNIT_BYTES)))
+        Part(name, tuple(Unit(tuple(unit)) for unit in _filled(part, UNIT_FILES, UNIT_BYTES, ALONE_BYTES)))
         for name, part in zip(names, _filled(files, PART_FILES, PART_BYTES), strict=False)
     ]
 
@@ -60,12 +66,16 @@ def _free_names(taken: set[str]) -> Iterator[str]:
         number += 1
 
 
-def _filled(files: Iterable[SourceFile], max_files: int, max_bytes: int) -> list[list[SourceFile]]:
-    """Runs of neighbours: a run ends before the file with which it would hold more than either."""
+def _filled(files: Iterable[SourceFile], max_files: int, max_bytes: int, alone: float = inf) -> list[list[SourceFile]]:
+    """Runs of neighbours: a run ends before the file with which it would hold more than either.
+
+    alone: bytes from which a file is a run by itself.
+    """
     runs: list[list[SourceFile]] = []
     size = 0
     for file in files:
-        if not runs or len(runs[-1]) == max_files or size + file.size > max_bytes:
+        full = not runs or len(runs[-1]) == max_files or size + file.size > max_bytes
+        if full or file.size >= alone or runs[-1][-1].size >= alone:
             runs.append([])
             size = 0
         runs[-1].append(file)

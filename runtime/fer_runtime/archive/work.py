@@ -1,12 +1,13 @@
 """One unit of work, wherever it is done: its files are scored, and their rows are written as unfinished business."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fer_runtime.archive.cuts import Span
 from fer_runtime.archive.schema import TABLES, to_parquet
 from fer_runtime.archive.scoring import Scorer
 from fer_runtime.archive.store import Store
@@ -47,23 +48,41 @@ class Counts:
         )
 
 
-def score_unit(scorer: Scorer, store: Store, unit: Unit, refused: Mapping[str, Refusal], beat: Beat) -> Counts:
+def score_unit(
+    scorer: Scorer, store: Store, unit: Unit, refused: Mapping[str, Refusal], beat: Beat
+) -> Counts | list[Unit]:
     """Score a unit's files and write their rows; `sources` last, by which the unit is finished. Raises FerError.
 
-    refused: files, by name, that are not opened again.
+    Of a long video nothing is scored: its pieces are returned, each a unit. refused: files, by name, that are not
+    opened again.
     """
     scored = []
     for place, file in enumerate(unit.files):
         beat(place, 0, 0.0, 0)
+        report = partial(beat, place)
         if file.name in refused:
-            refusal = refused[file.name]
-            scored.append(scorer.refuse(file, refusal.reason, refusal.hashed, partial(beat, place)))
-        else:
-            scored.append(scorer(file, partial(beat, place)))
+            scored.append(scorer.refuse(file, refused[file.name].reason, refused[file.name].hashed, report, unit.span))
+            continue
+        if len(unit.files) == 1 and not unit.span and (spans := scorer.pieces(file, report)):
+            return [replace(unit, span=span) for span in spans]
+        scored.append(scorer(file, report, unit.span))
     for name in TABLES:
         table = pa.concat_tables([getattr(each, name) for each in scored])
         store.write(staged_name(unit.id, name), to_parquet(table))
-    return counts(pa.concat_tables([each.sources for each in scored]))
+    found = counts(pa.concat_tables([each.sources for each in scored]))
+    return found if unit.span is None else _of_piece(found, unit.span)
+
+
+def _of_piece(found: Counts, span: Span) -> Counts:
+    """A piece's counts: its share of the bytes, and the file with the last one."""
+    last = span.number == span.count - 1
+    return replace(
+        found,
+        files=int(last),
+        failed=found.failed if last else 0,
+        video_s=max(0.0, found.video_s - span.begin_s),
+        bytes=found.bytes // span.count,
+    )
 
 
 def staged_name(unit_id: str, table: str) -> str:

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from fer_runtime.archive import leave_pandas_out
-from fer_runtime.archive.messages import Beat, Failed, Finished, Ready
+from fer_runtime.archive.messages import Beat, Failed, Finished, Ready, Split
 from fer_runtime.archive.scoring import Scorer
 from fer_runtime.archive.store import open_store
 from fer_runtime.archive.work import score_unit
@@ -54,7 +54,8 @@ def _serve(connection: Connection, tasks: "queue.SimpleQueue[Any]") -> None:
     while True:
         task = tasks.get()
         beat = _Beating(connection)
-        connection.send(Finished(score_unit(scorer, store, task.unit, task.refused, beat)))
+        found = score_unit(scorer, store, task.unit, task.refused, beat)
+        connection.send(Split(found) if isinstance(found, list) else Finished(found))
 
 
 class _Beating:

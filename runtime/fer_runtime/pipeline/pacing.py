@@ -43,6 +43,11 @@ class Pace:
             self._next = at + pause
         return True
 
+    @property
+    def next_due(self) -> float:
+        """When the next frame is due, seconds on the source's clock; -inf before the first."""
+        return self._next
+
     def rest(self) -> float:
         """Seconds to wait before the next frame is asked for."""
         return 0.0 if self._live else self._heat.pause()

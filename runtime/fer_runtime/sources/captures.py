@@ -45,7 +45,7 @@ def open_camera(name: str, size: tuple[int, int] | None = None, fps: float | Non
     return capture
 
 
-def open_file(path: Path, threads: int | None = None) -> Capture:
+def open_file(path: Path, threads: int | None = None) -> cv2.VideoCapture:
     """A video file. threads: of its decoder; None: as many as there are cores."""
     # By ffmpeg alone: OpenCV takes names with digits or % for numbered pictures where ffmpeg finds no video.
     backend = _backend(cv2.CAP_FFMPEG)

@@ -8,17 +8,17 @@ import cv2
 import pytest
 
 from fer_benchmarks.demo_clip import render
-from helpers.archives import tables
+from helpers.archives import tables, write_video
 
 pytest.importorskip("pyarrow")
-from fer_runtime.archive import inputs, ledger, run, units
-from fer_runtime.archive.pool import Event, Scored
+from fer_runtime.archive import cuts, inputs, ledger, run, units
+from fer_runtime.archive.pool import Event, Pieces, Scored
 from fer_runtime.archive.scoring import Scorer, ScoringOptions
 from fer_runtime.archive.store import FolderStore
 from fer_runtime.archive.units import Unit
 from fer_runtime.archive.work import score_unit
 
-PHOTOS = 7
+PHOTOS = 5
 
 
 class PowerCutError(Exception):
@@ -60,7 +60,8 @@ class Inline:
 
     def wait(self) -> list[Event]:
         unit = self._units.pop()
-        return [Scored(unit, score_unit(self._scorer, self._store, unit, {}, lambda *_: None))]
+        found = score_unit(self._scorer, self._store, unit, {}, lambda *_: None)
+        return [Pieces(unit, found) if isinstance(found, list) else Scored(unit, found)]
 
     def close(self) -> None:
         pass
@@ -76,6 +77,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of up to four files, in units of up to two."""
     monkeypatch.setattr(units, "UNIT_FILES", 2)
     monkeypatch.setattr(units, "PART_FILES", 4)
+    monkeypatch.setattr(units, "ALONE_BYTES", 60_000)
 
 
 def score(folder: Path, store: FolderStore, scorer: Scorer) -> None:
@@ -132,7 +134,7 @@ def test_files_that_changed(tmp_path: Path, scorer: Scorer) -> None:
     """Rows of before are removed and new ones come, whenever that is cut short."""
     folder, start = photos(tmp_path / "photos"), tmp_path / "start"
     score(folder, FolderStore(start), scorer)
-    for number in (1, 5):
+    for number in (1, 4):
         cv2.imwrite(str(folder / f"{number}.jpg"), render(99 - number))
     shutil.copytree(start, tmp_path / "whole")
     score(folder, FolderStore(tmp_path / "whole"), scorer)
@@ -143,7 +145,23 @@ def test_files_that_changed(tmp_path: Path, scorer: Scorer) -> None:
         assert tables(here) == expected
 
 
-@pytest.mark.parametrize("n", [4, 7, 10, 13, 20])
+def test_a_video_in_pieces(tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is scored of it counts, and the pieces are joined once."""
+    monkeypatch.setattr(cuts, "PIECE_S", 0.4)
+    monkeypatch.setattr(cuts, "MIN_LAST_S", 0.2)
+    monkeypatch.setattr(cuts, "OVERLAP_S", 0.2)
+    folder = photos(tmp_path / "archive", 2)
+    write_video(folder / "1.avi", range(25), size=(160, 120))
+    video = inputs.find([str(folder / "1.avi")], "nowhere").files[0]
+    assert video.size >= units.ALONE_BYTES
+    assert len(scorer.pieces(video, lambda *_: None)) == 2
+    score(folder, FolderStore(tmp_path / "whole"), scorer)
+    whole = contents(tmp_path / "whole")
+    for here in cut_everywhere(folder, None, tmp_path / "cut", scorer):
+        assert contents(here) == whole
+
+
+@pytest.mark.parametrize("n", [4, 7, 10, 14])
 def test_files_that_came_and_went_after_the_cut(tmp_path: Path, scorer: Scorer, n: int) -> None:
     """Units are cut otherwise then; what was scored is not lost, and nothing stands there twice."""
     folder = photos(tmp_path / "photos")
