@@ -29,17 +29,19 @@ def write_long(path: Path, seconds: int) -> Path:
 
 
 class Served:
-    """One such process. address: what it printed; errors: its lines on standard error so far."""
+    """One such process. address, token: what it printed; errors: its lines on standard error so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.errors = process, list[str]()
         threading.Thread(target=self._listen, daemon=True).start()
         deadline = time.monotonic() + 60
-        while not (found := re.search(r"the page is at (http://\S+)", "".join(self.errors))):
+        while not (found := re.search(r"the (?:page|API) is at (http://[^\s;]+)", "".join(self.errors))):
             assert process.poll() is None, self.errors
             assert time.monotonic() < deadline
             time.sleep(0.05)
         self.address = found[1]
+        token = re.search(r"token[=:] ?(\S+)", "".join(self.errors))
+        self.token = token[1] if token else ""
         port = re.search(r":(\d+)/", self.address)
         assert port
         self.port = int(port[1])
@@ -74,7 +76,20 @@ class Served:
 @contextmanager
 def serving(clip: Path, where: str = "0", *more: object) -> Iterator[Served]:
     """`fer-run --web WHERE` on the clip, in real time."""
-    process = start("fer-run", "--source", clip, "--realtime", "--headless", "--web", where, *more)
+    with _served("--source", clip, "--realtime", "--headless", "--web", where, *more) as served:
+        yield served
+
+
+@contextmanager
+def serving_alone(where: str = "0", *more: object) -> Iterator[Served]:
+    """`fer-run --no-source --web WHERE`."""
+    with _served("--no-source", "--web", where, *more) as served:
+        yield served
+
+
+@contextmanager
+def _served(*words: object) -> Iterator[Served]:
+    process = start("fer-run", *words)
     try:
         yield Served(process)
     finally:

@@ -225,6 +225,40 @@ def test_systemd_is_told(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(re.match(r"WATCHDOG=1\nSTATUS=[0-9.]+ fps, 2 faces now", line) for line in messages[1:-1])
 
 
+def test_systemd_is_told_of_a_server_without_a_source_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        process = start("fer-run", "--headless", "--no-source", "--web", "0")
+        assert listener.recv(4096) == b"READY=1\nSTATUS=serving the API"
+        assert listener.recv(4096) == b"WATCHDOG=1\nSTATUS=serving the API"
+        process.terminate()
+        while (message := listener.recv(4096)) != b"STOPPING=1":
+            assert message.startswith(b"WATCHDOG=1")
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143, errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--no-source",),
+        ("--no-source", "--web", "80", "--jsonl", "a"),
+        ("--mqtt-discovery",),
+        ("--source", "0", "--mqtt-discovery"),
+    ],
+)
+def test_options_that_fer_run_would_refuse_together(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError):
+        unit(*arguments)
+    assert "--no-source --web 80" in unit("--no-source", "--web", "80")
+    asked = service.parse_run_options(("--mqtt-discovery",))  # the broker stands in the environment file
+    assert "--mqtt-discovery" in service.unit_text(PROGRAM, asked, {"FER_MQTT": "mqtt://a:b@broker"})
+
+
 def test_a_deaf_systemd_is_no_error(command: Run, clip: Path, tmp_path: Path) -> None:
     done = command("fer-run", "--source", clip, "--headless", "--max-frames", 3, NOTIFY_SOCKET=str(tmp_path / "nobody"))
     assert done.returncode == 0, done.stderr

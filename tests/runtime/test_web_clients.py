@@ -69,7 +69,7 @@ def face(track: int, label: str) -> Face:
 def test_clients_that_do_nothing_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that sends half a request, one that sends none, and one that takes nothing of a stream."""
     monkeypatch.setattr(server, "CLIENT_TIMEOUT_S", 2)
-    page = server.WebPage("0", ("happy",))
+    page = server.WebPage("0", ("happy",), {}, ())
     try:
         port = int(page.address.rstrip("/").rpartition(":")[2])
         silent = socket.create_connection(("127.0.0.1", port))
@@ -105,7 +105,7 @@ def test_pictures_are_encoded_only_while_somebody_watches(monkeypatch: pytest.Mo
         return original(image, result)
 
     monkeypatch.setattr(feed, "_jpeg", counted)
-    page = server.WebPage("[::1]:0", ("happy",))
+    page = server.WebPage("[::1]:0", ("happy",), {}, ())
     try:
         port = int(page.address.rstrip("/").rpartition(":")[2])
         assert page.address == f"http://[::1]:{port}/"

@@ -114,17 +114,21 @@ class Requests:
         from fer_runtime.outputs.web.server import WebPage
         from fer_runtime.types import Result
 
-        self._page = WebPage("0.0.0.0:0", ("happy", "sad"))
+        self._page = WebPage("0.0.0.0:0", ("happy", "sad"), {}, ())
         self._port = int(self._page.address.rstrip("/").rpartition(":")[2])
         self._result = Result(0, "2026-01-01T00:00:00Z", 1.0, ())
         good = [
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: fer_token=wrong\r\nOrigin: http://a\r\n\r\n",
             "GET {path}?token=wrong&a=%00 HTTP/1.1\r\nHost: [::1]:1\r\nSec-Fetch-Site: none\r\nAccept: */*\r\n\r\n",
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+            "POST {path} HTTP/1.1\r\nHost: [::1]\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\n\x89PNG",
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             "HEAD {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nCookie: a=b; fer_token=\r\n\r\n",
         ]
-        paths = ("/", "/video", "/events", "/health", "/metrics", "/page.js", "/%2e%2e/", "//a", "/*")
+        paths = [
+            "/", "/video", "/events", "/health", "/metrics", "/page.js", "/%2e%2e/", "//a", "/*", "/api/v1/faces",
+            "/api/v1/model", "/api/v1/",
+        ]  # fmt: skip
         self._good = [text.format(path=path).encode() for text in good for path in paths]
 
     def case(self, number: int) -> None:

@@ -1,11 +1,13 @@
 """fer-run: expressions of the faces in a camera, stream, video or folder of pictures."""
 
 import logging
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from fer_runtime.system.profiler import Profile
 
 log = logging.getLogger(__name__)
+
+GO_WITHOUT_SOURCE = {"sourceless", "web", "model", "detector", "threads", "headless"}
 
 PRIVACY = (
     "it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
@@ -45,6 +49,7 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
     metavar="0|FILE|URL|FOLDER",
     help="Camera number, `picamera`, video or picture, rtsp/http address, or folder of pictures.",
 )
+@click.option("--no-source", "sourceless", is_flag=True, help="No camera: serve the HTTP API of --web alone.")
 @click.option("--size", callback=_size, metavar="WxH", help="Frames to ask a camera for, such as 1280x720.")
 @click.option("--fps", type=click.FloatRange(1, 1000), metavar="N", help="Frame rate to ask a camera for.")
 @options.model
@@ -98,6 +103,7 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 @options.version
 def cli(
     source: str,
+    sourceless: bool,
     size: tuple[int, int] | None,
     fps: float | None,
     model: Path | None,
@@ -121,13 +127,20 @@ def cli(
     Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
     stream only the newest frame is processed, so results never lag behind. Frames are stored only by --record.
     """
-    if (discovery or forgotten) and mqtt is None:
-        raise click.UsageError("--mqtt-discovery and --mqtt-discovery-remove need --mqtt URL: the broker")
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    refuse_combinations(given, mqtt)
     if forgotten:
-        _forget(str(mqtt), discovery)
+        _forget(str(mqtt))
+        return
+    if sourceless:
+        from fer_runtime.cli.serve import serve_alone
+
+        serve_alone(str(web), model, detector, threads)
         return
     import cv2
 
+    from fer_runtime.cli import picture_worker
     from fer_runtime.faces.anonymize import Blur
     from fer_runtime.faces.detection import RetinaFace, YuNet
     from fer_runtime.files import check_place, refuse_same, write_text
@@ -155,7 +168,8 @@ def cli(
     log.info(PRIVACY)
     with ExitStack() as closing:
         asked = OutputOptions(headless, is_camera(source), jsonl, record, web, mqtt, discovery)
-        outputs = open_outputs(asked, frames, classifier.labels, closing)
+        worker = picture_worker.command(model, detector, threads, facts)
+        outputs = open_outputs(asked, frames, facts, worker, closing)
         loop = Loop(
             frames,
             classifier,
@@ -178,10 +192,24 @@ def cli(
         log.warning(note)
 
 
-def _forget(broker: str, discovery: bool) -> None:
-    """Take the box out of Home Assistant. Raises FerError where the broker does not confirm it."""
-    if discovery:
+def refuse_combinations(given: Collection[str], mqtt: str | None) -> None:
+    """Raise click.UsageError for options that do not go together.
+
+    given: names of the parameters that stand in the command line. mqtt: the broker, there or in the environment.
+    """
+    if ("discovery" in given or "forgotten" in given) and mqtt is None:
+        raise click.UsageError("--mqtt-discovery and --mqtt-discovery-remove need --mqtt URL: the broker")
+    if "discovery" in given and "forgotten" in given:
         raise click.UsageError("--mqtt-discovery announces the box, --mqtt-discovery-remove takes it back: give one")
+    if "sourceless" in given and "web" not in given:
+        raise click.UsageError("--no-source serves the HTTP API alone: give --web [HOST:]PORT")
+    if "sourceless" in given and (others := set(given) - GO_WITHOUT_SOURCE):
+        flags = {option.name: max(option.opts, key=len) for option in cli.params}
+        raise click.UsageError(f"--no-source has no frames for {', '.join(sorted(flags[name] for name in others))}")
+
+
+def _forget(broker: str) -> None:
+    """Take the box out of Home Assistant. Raises FerError where the broker does not confirm it."""
     from fer_runtime.outputs.mqtt import remove_discovery
 
     remove_discovery(broker)

@@ -148,6 +148,9 @@ def unit_text(program: Path, asked: RunOptions, environment: dict[str, str]) -> 
 
     environment: variables of /etc/fer-run.env, which may name a source and a broker too.
     """
+    from fer_runtime.cli.run import refuse_combinations
+
+    refuse_combinations(asked.values, asked.values.get("mqtt", environment.get("FER_MQTT")))
     addresses = {"source": environment.get("FER_SOURCE"), "mqtt": environment.get("FER_MQTT")} | asked.values
     template = (resources.files("fer_runtime") / "assets" / NAME).read_text()
     command = " ".join(map(_quoted, (str(program), "--headless", *asked.words)))

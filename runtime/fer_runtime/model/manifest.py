@@ -88,6 +88,10 @@ class Manifest:
         lengths = [len(value) for value in (self.mean, self.std) if isinstance(value, tuple)]
         return max(self.channels, *lengths, 1)
 
+    def facts(self) -> dict[str, Any]:
+        """What a program may want to know of the model: all but the golden inputs."""
+        return {"schema": SCHEMA} | {key: value for key, value in asdict(self).items() if key != "golden"}
+
     def to_json(self) -> str:
         """The manifest as JSON; equal manifests give equal text."""
         return json.dumps({"schema": SCHEMA} | asdict(self), sort_keys=True, allow_nan=False)

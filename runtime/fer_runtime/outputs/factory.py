@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.model.manifest import Manifest
 from fer_runtime.outputs import window
 from fer_runtime.outputs.base import Output
 from fer_runtime.outputs.jsonl import JsonLines
@@ -57,8 +59,13 @@ class Outputs:
         return all(going)
 
 
-def open_outputs(options: OutputOptions, source: Source, labels: tuple[str, ...], closing: ExitStack) -> Outputs:
-    """The outputs asked for; each is closed when `closing` is. Raises FerError for what cannot be opened."""
+def open_outputs(
+    options: OutputOptions, source: Source, manifest: Manifest, worker: Sequence[str], closing: ExitStack
+) -> Outputs:
+    """The outputs asked for; each is closed when `closing` is. Raises FerError for what cannot be opened.
+
+    manifest: of the model. worker: the command that looks at pictures for the web API.
+    """
     outputs = Outputs()
 
     def add(output: Output) -> None:
@@ -76,7 +83,7 @@ def open_outputs(options: OutputOptions, source: Source, labels: tuple[str, ...]
     if options.web is not None:
         from fer_runtime.outputs.web.server import WebPage
 
-        page = WebPage(options.web, labels)
+        page = WebPage(options.web, manifest.labels, manifest.facts(), worker)
         add(page)
         log.warning("the page is at %s", page.address)
     if options.mqtt is not None:

@@ -41,6 +41,13 @@ class Systemd:
             self._reported, self._next = self._frames, now + self._pause
         return True
 
+    def beat(self, status: str) -> None:
+        """For a run without results: READY=1 at first, then WATCHDOG=1 when it is time."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._notify("WATCHDOG=1" if self._next else "READY=1", f"STATUS={status}")
+            self._next = now + self._pause
+
     def close(self) -> None:
         """Say that the run ends on purpose."""
         self._notify("STOPPING=1")

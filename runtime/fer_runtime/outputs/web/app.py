@@ -1,16 +1,18 @@
-"""The routes: one page, its two streams, health and metrics."""
+"""The routes: one page, its two streams, health and metrics, and the API."""
 
 import json
 from collections.abc import AsyncIterator, Callable
 from importlib import resources
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from fer_runtime.outputs.web.feed import Feed
 from fer_runtime.outputs.web.health import Health
+from fer_runtime.outputs.web.problems import refusal
 
 FILES = {  # path: (file of this package, media type)
     "/": ("page.html", "text/html"),
@@ -21,7 +23,22 @@ FILES = {  # path: (file of this package, media type)
 BOUNDARY = "frame"
 
 
-def application(feed: Feed, health: Health, labels: tuple[str, ...]) -> Starlette:
+def application(routes: list[Route]) -> Starlette:
+    """The server's routes; what none of them takes, and what fails, ends in a sentence."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return refusal(request.scope["path"], error.status_code, f"{error.detail}.", error.headers)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        return refusal(request.scope["path"], 500, f"A fault of ours ({type(error).__name__}): please report it.")
+
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: failed})
+    app.router.redirect_slashes = False
+    return app
+
+
+def page_routes(feed: Feed, health: Health, labels: tuple[str, ...]) -> list[Route]:
     """The page of one run; labels: in the order of the time line's probabilities."""
 
     async def video(_: Request) -> Response:
@@ -41,7 +58,7 @@ def application(feed: Feed, health: Health, labels: tuple[str, ...]) -> Starlett
         "/video": video, "/events": events, "/health": state, "/metrics": metrics,
     }  # fmt: skip
     files = [Route(path, _file(*named)) for path, named in FILES.items()]
-    return Starlette(routes=[*files, *(Route(path, endpoint) for path, endpoint in routes.items())])
+    return [*files, *(Route(path, endpoint) for path, endpoint in routes.items())]
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], object]:

@@ -82,6 +82,10 @@ class Feed:
             self._sampled = now
             self._timeline.append(_point(result))
 
+    def newest_result(self) -> Result | None:
+        """The last that was put in."""
+        return self._newest[1] if self._newest else None
+
     def watch(self, channel: Newest) -> AsyncIterator[bytes]:
         """The values of `pictures` or `events`, starting with the newest frame, if there has been one."""
         self._fresh.set()

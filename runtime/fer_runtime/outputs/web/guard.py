@@ -8,8 +8,11 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fer_runtime.outputs.web.api import FACES
+from fer_runtime.outputs.web.problems import refusal
 
 COOKIE, COOKIE_AGE_S = "fer_token", 30 * 86400
 MAX_HEAD_BYTES = 8 * 1024
@@ -26,7 +29,7 @@ HEADERS = {
 }
 REFUSAL = (
     "This page needs the token that fer-run printed when it was started: open the address with ?token=..., "
-    "or send the header Authorization: Bearer ...\n"
+    "or send the header Authorization: Bearer ..."
 )
 
 
@@ -47,21 +50,24 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refusal = self._refusal(scope, Headers(scope=scope)) or self._signed_in(scope, Headers(scope=scope))
-        await (refusal or self._app)(scope, receive, secured)
+        headers = Headers(scope=scope)
+        refused = self._refused(scope, headers) or self._signed_in(scope, headers)
+        await (refused or self._app)(scope, receive, secured)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("Only GET is allowed.\n", 405, {"allow": "GET, HEAD"})
-        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            return PlainTextResponse("Expected a request without a body.\n", 413, {"connection": "close"})
+    def _refused(self, scope: Scope, headers: Headers) -> Response | None:
+        path, method, host = scope["path"], scope["method"], headers.get("host", "")
+        posted = path == FACES and method == "POST"
+        if method not in ("GET", "HEAD") and not posted:
+            allowed = "GET, HEAD, POST" if path == FACES else "GET, HEAD"
+            return refusal(path, 405, f"Only {allowed} are allowed here.", {"allow": allowed})
+        if not posted and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers):
+            return refusal(path, 413, "Expected a request without a body.", {"connection": "close"})
         if _size(scope) > MAX_HEAD_BYTES:
-            return PlainTextResponse("The address and headers are too long.\n", 431, {"connection": "close"})
-        host = headers.get("host", "")
+            return refusal(path, 431, "The address and headers are too long.", {"connection": "close"})
         if not self._is_ours(host):
-            return PlainTextResponse("Unknown Host: open the page by this machine's address or name.\n", 421)
-        if not _same_origin(headers, host):
-            return PlainTextResponse("Other sites may not use this page.\n", 403)
+            return refusal(path, 421, "Unknown Host: use this machine's address or name.")
+        if not _same_origin(headers, host, posted):
+            return refusal(path, 403, "Other sites may not use this page.")
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -83,7 +89,7 @@ class Guard:
         kind, _, shown = headers.get("authorization", "").partition(" ")
         if (kind.lower() == "bearer" and self._matches(shown.strip())) or self._matches(_cookie(headers)):
             return None
-        return PlainTextResponse(REFUSAL, 401, {"www-authenticate": "Bearer"})
+        return refusal(scope["path"], 401, REFUSAL, {"www-authenticate": "Bearer"})
 
     def _matches(self, shown: str) -> bool:
         assert self._token is not None
@@ -109,12 +115,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _same_origin(headers: Headers, host: str) -> bool:
+def _same_origin(headers: Headers, host: str, posted: bool) -> bool:
     """Whether the request comes from our own page, from no page, or is a visit by a link."""
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
         return False
-    visit = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    visit = not posted and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return visit or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 

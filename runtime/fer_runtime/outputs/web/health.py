@@ -43,9 +43,17 @@ class Health(Collector):
         self._rate.count()
         self._ages.observe(result.age_ms / 1000)
 
+    def is_stale(self) -> bool:
+        """Whether there has been no result for 30 seconds."""
+        return self._since() > STALE_AFTER_S
+
+    def _since(self) -> float:
+        """Seconds since the last result, or since the start."""
+        return time.monotonic() - (self._rate.last or self._started)
+
     def plain(self) -> dict[str, Any]:
         """For JSON. status: "ok", "starting" or, with no result for 30 seconds, "stale"; cpu_cores: busy with it."""
-        since = time.monotonic() - (self._rate.last or self._started)
+        since = self._since()
         held = throttling()
         return {
             "schema": SCHEMA,

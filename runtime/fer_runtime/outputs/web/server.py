@@ -7,18 +7,23 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
+from typing import Any
 
+import h11
 import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fer_runtime.errors import FerError
-from fer_runtime.outputs.web.app import application
+from fer_runtime.outputs.web.api import MAX_BODY_BYTES, Api
+from fer_runtime.outputs.web.app import application, page_routes
 from fer_runtime.outputs.web.feed import Feed
 from fer_runtime.outputs.web.guard import MAX_HEAD_BYTES, Guard
 from fer_runtime.outputs.web.health import Health
+from fer_runtime.outputs.web.worker_client import WorkerClient
 from fer_runtime.types import Result
 
 TOKEN_VARIABLE, MIN_TOKEN_LENGTH = "FER_WEB_TOKEN", 16
@@ -27,23 +32,40 @@ CLIENT_TIMEOUT_S = 20  # for a client that takes nothing, or asks nothing
 
 
 class WebPage:
-    """Serves the newest frame and its faces until closed.
+    """Serves the newest frame and its faces, and the API, until closed.
 
-    Attributes: address (what to open in a browser; with ?token= where one is demanded and was made here).
+    Attributes: address (what to open in a browser; with ?token= where one is demanded and was made here), token (that
+    one, or None).
     """
 
-    def __init__(self, where: str, labels: tuple[str, ...]) -> None:
-        """where: "[HOST:]PORT"; without HOST 127.0.0.1. Raises FerError when that cannot be served."""
+    def __init__(
+        self,
+        where: str,
+        labels: tuple[str, ...],
+        model: Mapping[str, Any],
+        worker: Sequence[str],
+        live: bool = True,
+    ) -> None:
+        """where: "[HOST:]PORT"; without HOST 127.0.0.1. Raises FerError when that cannot be served.
+
+        model: its manifest's facts. worker: the command that looks at pictures (fer_runtime.cli.picture_worker). live:
+        whether there are results to show; else the API is served alone.
+        """
         host, port = _parsed(where)
         self._socket = _listening(host, port)
         actual, port = self._socket.getsockname()[:2]
         loopback = ip_address(actual.partition("%")[0]).is_loopback
         token, made = (None, False) if loopback else _token()
+        self.token = token if made else None
         self.address = f"http://{_shown(host, actual)}:{port}/" + (f"?token={token}" if made else "")
         self._health = Health()
         self._feed = Feed(self._health)
+        self._worker = WorkerClient(worker)
+        routes = Api(self._feed, self._health, model, self._worker, live).routes()
+        if live:
+            routes += page_routes(self._feed, self._health, labels)
         config = uvicorn.Config(
-            Guard(application(self._feed, self._health, labels), host, token),
+            Guard(application(routes), host, token),
             http=_Connection, ws="none", loop="asyncio", lifespan="off", interface="asgi3",
             log_config=None, access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=1,
@@ -60,6 +82,11 @@ class WebPage:
         self._feed.put(image, result)
         return True
 
+    @property
+    def serving(self) -> bool:
+        """Whether its thread lives."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Stop serving; streams are cut."""
         self._server.should_exit = True
@@ -73,6 +100,7 @@ class WebPage:
             feeding.cancel()
             with contextlib.suppress(asyncio.CancelledError):  # as was asked for a line above
                 await feeding
+            await self._worker.close()
 
         asyncio.run(both())
 
@@ -83,7 +111,17 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._idle = False
+        self._discarded = 0
         self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; of a body that was refused, no more than one may have: its sender is to read why it was."""
+        if self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
+            self._discarded += len(data)
+            if self._discarded > MAX_BODY_BYTES:
+                self.transport.abort()
+                return
+        super().data_received(data)
 
     def _check(self) -> None:
         if self.transport.is_closing():
