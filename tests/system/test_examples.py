@@ -1,6 +1,7 @@
 """examples/: each program is run as its first lines say."""
 
 import csv
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from conftest import BIN, ROOT, Run
 from fer_benchmarks.demo_clip import render
 from fer_runtime import Classifier, Loop, open_source
+from helpers.served import serving_alone
 
 EXAMPLES = ROOT / "examples"
 
@@ -70,6 +72,27 @@ def test_score_folder_without_a_folder() -> None:
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_http_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both get the two faces of a picture, with a token and without."""
+    picture = tmp_path / "picture.jpg"
+    cv2.imwrite(str(picture), render(0))
+    with serving_alone() as served:
+        address = f"http://127.0.0.1:{served.port}"
+        lines = example("http_client.py", picture, address).splitlines()
+        assert [line.split()[4] for line in lines] == ["happy", "happy"]
+        found = json.loads(example("http_client.sh", picture, address))
+        assert [face["label"] for face in found["faces"]] == ["happy", "happy"]
+    with serving_alone("0.0.0.0:0") as served:
+        address = f"http://127.0.0.1:{served.port}"
+        words = ["sh", str(EXAMPLES / "http_client.sh"), str(picture), address]
+        refused = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert refused.returncode != 0
+        assert json.loads(refused.stdout)["status"] == 401
+        monkeypatch.setenv("FER_WEB_TOKEN", served.token)
+        assert example("http_client.py", picture, address).splitlines() == lines
+        assert len(json.loads(example("http_client.sh", picture, address))["faces"]) == 2
 
 
 def test_train_own_classes(command: Run, faces_folder: Path, tmp_path: Path) -> None:
