@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_runtime.data import class_names
 from fer_runtime.data.decode import read_picture
 from fer_runtime.data.index import SPLITS, Entry, Split, images, opened
 from fer_runtime.errors import FerError
@@ -32,6 +33,8 @@ class Faces:
     """`folder/class/file` of each, the folder as the data has it (FER2013's PublicTest is in test)."""
     spool: Path | None = None
     """The folder in which pixels are mapped from a file; None for pixels in memory."""
+    sources: NDArray[np.int64] | None = None
+    """[n], which of several data sets each is from, below 0 for a transfer set's; None for one alone."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -41,7 +44,8 @@ class Faces:
         pixels = _room((len(index), *self.pixels.shape[1:]), self.spool)
         for start in range(0, len(index), 4096):
             pixels[start : start + 4096] = self.pixels[index[start : start + 4096]]
-        return Faces(pixels, self.labels[index], tuple(self.names[i] for i in index), self.spool)
+        sources = None if self.sources is None else self.sources[index]
+        return Faces(pixels, self.labels[index], tuple(self.names[i] for i in index), self.spool, sources)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Dataset:
     """What a user should be told."""
     understood: str = ""
     """In one sentence, how the folders or the table were read: splits, counts, classes."""
+    sources: tuple[str, ...] = ()
+    """Names of the data sets that were joined (fer_train.data.sources); empty for one alone."""
+    renamed: tuple[str, ...] = ()
+    """Classes that have another name here, as `2:anger=angry`, the data set's number first."""
 
     def split(self, name: Split) -> Faces:
         """One split. Raises FerError when the data has no such split."""
@@ -69,15 +77,14 @@ class Dataset:
         return name, self.splits[name]
 
     def aligned(self, labels: tuple[str, ...]) -> "Dataset":
-        """The same faces with `labels` as classes, in that order. Raises FerError for a class not among them."""
-        unknown = [name for name in self.classes if name not in labels]
-        if unknown:
-            raise FerError(
-                f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(labels)}"
-            )
-        index = np.array([labels.index(name) for name in self.classes], np.int64)
+        """The same faces with `labels` as classes, in that order; anger is angry, and so on (`class_names`).
+
+        Raises FerError for a class that is none of them.
+        """
+        meant, notes = class_names.of_model(self.classes, labels)
+        index = np.array([labels.index(meant[name]) for name in self.classes], np.int64)
         splits = {name: replace(faces, labels=index[faces.labels]) for name, faces in self.splits.items()}
-        return replace(self, classes=labels, splits=splits)
+        return replace(self, classes=labels, splits=splits, notes=(*self.notes, *notes))
 
     @property
     def fingerprint(self) -> str:
@@ -143,7 +150,13 @@ def joined(parts: list[Faces]) -> Faces:
         pixels[start : start + len(part)] = part.pixels
         start += len(part)
     labels, names = np.concatenate([part.labels for part in parts]), sum((part.names for part in parts), ())
-    return Faces(pixels, labels, names, spool)
+    sources = None
+    if any(part.sources is not None for part in parts):
+        none = [np.full(len(part), UNLABELLED, np.int64) for part in parts]
+        sources = np.concatenate(
+            [n if part.sources is None else part.sources for n, part in zip(none, parts, strict=True)]
+        )
+    return Faces(pixels, labels, names, spool, sources)
 
 
 def is_copy(faces: Faces, of: list[Faces]) -> NDArray[np.bool_]:

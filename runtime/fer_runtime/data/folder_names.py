@@ -33,7 +33,7 @@ def split_of(name: str) -> Split | None:
     """The split that it names, as Training, train_set, FER2013Train, PublicTest and val_images do; else None."""
     if reason_to_ask(name):
         return None
-    words = _words(name)
+    words = words_of(name)
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     if len(splits) != 1:
         return None
@@ -45,7 +45,7 @@ def split_of(name: str) -> Split | None:
 @cache
 def reason_to_ask(name: str) -> str | None:
     """Why it can be read in two ways, as "may be validation or test: ..."; None where it cannot."""
-    words = _words(name)
+    words = words_of(name)
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     at = [index for index, word in enumerate(words) if word in SPLIT_WORDS or word in PARTS]
     numbered = bool(at) and any(word.isdigit() and len(word) < 4 for word in words[at[-1] + 1 :])
@@ -65,12 +65,12 @@ def reason_to_ask(name: str) -> str | None:
 @cache
 def names_expression(name: str) -> bool:
     """Whether a word of it is a known expression: happy, 3_happy, Happiness."""
-    return any(word in EXPRESSIONS for word in _words(name))
+    return any(word in EXPRESSIONS for word in words_of(name))
 
 
 def is_plain(name: str) -> bool:
     """Whether it says nothing but that there are pictures: images, aligned."""
-    words = _words(name)
+    words = words_of(name)
     return bool(words) and all(word in PLAIN for word in words)
 
 
@@ -80,7 +80,7 @@ def is_numbered(name: str) -> bool:
     return bool(re.search(r"\d", name)) and not (found and found[1].lower() in {"", *NUMBERED_CLASS})
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
     """In lower case: FER2013Train -> fer, 2013, train; Public Test -> publictest."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
     joined: list[str] = []

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.data import index
+from fer_runtime.data import class_names, index
 from fer_runtime.data.dataset import Dataset, Faces
 from fer_runtime.data.decode import decode_bgr, read_picture
 from fer_runtime.data.index import SPLITS, Entry, Split
@@ -49,27 +49,29 @@ def load(path: Path, model: FramedInput) -> Photos:
     """
     detector = RetinaFace()
     with index.opened(path) as photos:
-        if unknown := sorted(set(photos.classes) - set(model.labels)):
-            raise FerError(
-                f"the data has a class {unknown[0]!r} that the model does not know: it knows {', '.join(model.labels)}"
-            )
+        meant, notes = class_names.of_model(photos.classes, model.labels)
         by_split = {split: [entry for entry in photos.entries if entry.split == split] for split in SPLITS}
-        cut = {split: _cut(here, model, detector) for split, here in by_split.items() if here}
+        cut = {split: _cut(here, meant, model, detector) for split, here in by_split.items() if here}
     found = {split: faces for split, (faces, _) in cut.items() if faces is not None}
     if not found:
         raise FerError(f"no face was found on any photo in {path}: expected photos, or face crops without --photos")
-    faces = Dataset(model.labels, found, photos.notes, photos.understood)
+    faces = Dataset(model.labels, found, (*photos.notes, *notes), photos.understood)
     return Photos(faces, {split: cut[split][1] for split in found})
 
 
-def _cut(entries: list[Entry], model: FramedInput, detector: Detector) -> tuple[Faces | None, NDArray[np.int64]]:
-    """The faces of one split, None without any, and how many photos of each class show none."""
+def _cut(
+    entries: list[Entry], meant: dict[str, str], model: FramedInput, detector: Detector
+) -> tuple[Faces | None, NDArray[np.int64]]:
+    """The faces of one split, None without any, and how many photos of each class show none.
+
+    meant: the model's class for each of the data's.
+    """
     crops: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     names: list[str] = []
     missed = np.zeros(len(model.labels), np.int64)
     for entry in entries:
-        label = model.labels.index(entry.label)
+        label = model.labels.index(meant[entry.label])
         photo, detections = find(entry.read, detector)
         if photo is None or not detections:
             missed[label] += 1

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from fer_runtime.cli.options import FILE
+from fer_train.cli import inputs
 from fer_train.recipe import RECIPES, for_votes
 
 if TYPE_CHECKING:
     from fer_runtime.data.dataset import Dataset, Faces
     from fer_train.checkpoint import Ranges
+    from fer_train.data.sources import Renamed
     from fer_train.model import FerNet
     from fer_train.training.distributed import Group
     from fer_train.training.soft_targets import Sources
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: fer-train fit fer2013.zip --model small --out runs/small")
-@click.argument("data", type=FILE)
+@inputs.data
 @click.option(
     "--model",
     type=click.Choice(list(RECIPES)),
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     metavar="CSV",
     help="FER+ votes: train on their shares instead of the labels, where there are any.",
 )
+@inputs.classes
+@inputs.share
 @click.option(
     "--unlabelled",
     type=FILE,
@@ -64,12 +68,14 @@ if TYPE_CHECKING:
 @click.option("--stream", is_flag=True, help="Keep the decoded faces on disk, for a set larger than memory.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out after its last finished epoch.")
 def fit(
-    data: Path,
+    data: tuple[Path, ...],
     model: str,
     out: Path | None,
     epochs: int | None,
     teachers: tuple[Path, ...],
     votes: Path | None,
+    renamed: "Renamed",
+    shares: tuple[float, ...],
     unlabelled: Path | None,
     init: Path | None,
     qat: bool,
@@ -78,8 +84,10 @@ def fit(
     stream: bool,
     resume: bool,
 ) -> None:
-    """Fit a network on DATA: a folder or zip of images in class folders, or Kaggle's fer2013.csv.
+    """Fit a network on DATA: a folder or zip of images in class folders, or Kaggle's fer2013.csv; one or several.
 
+    Of several, the classes are the first one's, each is validated on its own split, and the epoch with the best mean
+    over them is chosen; pictures that two of them share are trained on once.
     FER2013's test/ folder is split by file name: PublicTest_* chooses the best epoch, PrivateTest_* is left alone.
     Training images whose pixels stand in an evaluation split are dropped. Writes model.pt, metrics.json, curves.png,
     confusion.png and augmented.png. Ctrl-C keeps all finished epochs; the same command with --resume continues them.
@@ -89,6 +97,7 @@ def fit(
     from fer_runtime.data.index import SPLITS
     from fer_runtime.errors import FerError
     from fer_runtime.files import make_folder
+    from fer_train.data import sources
     from fer_train.training.distributed import group
     from fer_train.training.finalize import finish
 
@@ -96,8 +105,9 @@ def fit(
         raise click.UsageError("--unlabelled: what such faces teach is a teacher's prediction: give --teacher too")
     out = out or Path("runs") / model
     state = out / "last.pt"
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise FerError(f"{out} is inside {data}, where its pictures would be read as faces: choose another --out")
+    for path in data:
+        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+            raise FerError(f"{out} is inside {path}, where its pictures would be read as faces: choose another --out")
     if state.exists() and not resume:
         raise FerError(f"{out} already holds a run: add --resume to continue it, or choose another --out")
     with group(device) as processes:
@@ -106,26 +116,28 @@ def fit(
         )
         if stream:
             make_folder(out)
-        faces = dataset.load(data, carve=True, spool=out if stream else None)
+        faces = sources.load(data, renamed, out if stream else None)
         _print_once(processes, [faces.understood, *(f"note: {note}" for note in faces.notes)])
         if len(faces.classes) < 2:
-            raise FerError(f"{data} has one class ({faces.classes[0]}): expected a folder for each of two or more")
-        config, network, sources = _config(faces, model, epochs, seed, teachers, votes, init)
+            raise FerError(f"{data[0]} has one class ({faces.classes[0]}): expected a folder for each of two or more")
+        config, network, learned = _config(faces, model, epochs, seed, teachers, votes, init)
         train = dataset.training_split(faces)
+        inputs.check_shares(shares, faces, train)
+        config = replace(config, shares=shares, renamed=faces.renamed)
         counts = {name: len(faces.splits[name]) for name in SPLITS if name in faces.splits}
         if unlabelled:
-            transfer, notes = _transfer_set(unlabelled, faces, out if stream else None)
+            transfer, notes = inputs.transfer_set(unlabelled, faces, out if stream else None)
             _print_once(processes, [f"note: {note}" for note in notes])
             config = replace(config, unlabelled=dataset.Dataset((), {"train": transfer}).fingerprint)
             train, counts["unlabelled"] = dataset.joined([train, transfer]), len(transfer)
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         _print_once(processes, [f"training {model} on {processes.device}: {listed} faces"])
         make_folder(out)
-        trained, ranges = _trained(train, faces.split("valid"), config, network, sources, processes, state, qat)
+        trained, ranges = _trained(train, faces, config, network, learned, processes, state, qat)
         if not processes.first:
             return
         click.echo("measuring framing, activation ranges and temperature", err=True)
-        scores, notes = finish(trained, faces, out, sources.votes, ranges)
+        scores, notes = finish(trained, faces, out, learned.votes, ranges)
         _print_once(processes, [f"note: {note}" for note in notes] + [_time_to_accuracy(trained)])
         click.echo(f"{out / 'model.pt'}: best epoch {trained.best.epoch}, validation {scores.line()}")
 
@@ -168,26 +180,12 @@ def _config(
     return config, start(config, trained), sources
 
 
-def _transfer_set(path: Path, faces: "Dataset", spool: Path | None) -> "tuple[Faces, list[str]]":
-    """The faces of `path` that stand in no evaluation split of `faces`, and notes. Raises FerError."""
-    from fer_runtime.data import dataset
-    from fer_runtime.errors import FerError
-
-    found, notes = dataset.load_unlabelled(path, spool)
-    kept = dataset.drop_copies(found, [split for name, split in faces.splits.items() if name != "train"])
-    if not len(kept):
-        raise FerError(f"{path} has none but copies of the evaluation faces: expected other faces")
-    dropped = len(found) - len(kept)
-    told = [f"{path.name}: {note}" for note in notes]
-    return kept, told + ([f"{path.name}: {dropped} copies of evaluation faces were dropped"] if dropped else [])
-
-
 def _trained(
     train: "Faces",
-    valid: "Faces",
+    faces: "Dataset",
     config: "RunConfig",
     network: "FerNet",
-    sources: "Sources",
+    learned: "Sources",
     processes: "Group",
     state: Path,
     qat: bool,
@@ -198,10 +196,11 @@ def _trained(
     from fer_train.training.soft_targets import training_targets, validation_targets
     from fer_train.training.tuned import tuned
 
+    valid = faces.split("valid")
     try:
         with shown() if processes.first else nullcontext(ProgressCallback()) as progress:
-            targets = training_targets(train, config, sources, state.parent.parent, processes, progress)
-            valid_targets = validation_targets(valid, len(config.classes), sources.votes)
+            targets = training_targets(train, config, learned, state.parent.parent, processes, progress)
+            valid_targets = validation_targets(valid, len(config.classes), learned.votes, faces.sources)
             trained = fit_network(train, valid, config, network, targets, valid_targets, processes, state, progress)
             return (
                 tuned(trained, train, valid, targets, valid_targets, processes.device, progress)

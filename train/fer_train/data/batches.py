@@ -43,6 +43,26 @@ class Batches:
             yield index.to(self._device), pixels.to(self._device, non_blocking=True)
 
 
+def epoch_order(faces: Faces, shares: tuple[float, ...], generator: torch.Generator | None = None) -> Tensor:
+    """The faces of one epoch in random order, int64 [n]: each once, or with `shares` as many of each data set.
+
+    A set with a larger share than its number of faces is gone through again; one with a smaller share shows others
+    in the next epoch. Faces of a transfer set come once. shares: sum to 1; above 0 for a set with faces alone.
+    """
+    if not shares:
+        return torch.randperm(len(faces), generator=generator)
+    assert faces.sources is not None
+    sources = torch.from_numpy(faces.sources)
+    chosen = [torch.nonzero(sources < 0)[:, 0]]
+    ends = (torch.tensor(shares, dtype=torch.float64).cumsum(0) * (len(faces) - len(chosen[0]))).round().long()
+    for number, count in enumerate(ends.diff(prepend=torch.zeros(1, dtype=torch.long)).tolist()):
+        own = torch.nonzero(sources == number)[:, 0]
+        rounds = [own[torch.randperm(len(own), generator=generator)] for _ in range(-(-count // max(1, len(own))))]
+        chosen += [torch.cat(rounds)[:count]] if rounds else []
+    order = torch.cat(chosen)
+    return order[torch.randperm(len(order), generator=generator)]
+
+
 class _Spooled(Dataset[Tensor]):
     """A whole batch at a time: one read per face, one tensor to hand over."""
 

@@ -49,12 +49,16 @@ def finish(
     network, config = run.network(), run.config
     train, valid = training_split(data), data.split("valid")
     balance, evidence = _balanced(network, train, config, votes)
-    logits, valid_targets = predict(network, valid.pixels), validation_targets(valid, len(data.classes), votes)
+    logits, valid_targets = (
+        predict(network, valid.pixels),
+        validation_targets(valid, len(data.classes), votes, data.sources),
+    )
     temperature, ece = _calibrated(logits, valid_targets, balance)
-    known = valid_targets.labels >= 0
-    scores = score(logits.argmax(1)[known].numpy(), valid_targets.labels[known].numpy(), data.classes)
+    scores = _scores(logits, valid_targets, data.classes)
+    by_source = _by_source(logits, valid_targets, data.classes)
     framing = calibration.framing(train)
-    notes = [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
+    notes = [f"validation on {name}: {own.line()}" for name, own in by_source.items()]
+    notes += [] if framing else ["the detector finds no faces in these images: FER2013's framing is stored instead"]
     facts = asdict(network.architecture)
     manifest = Manifest(
         labels=data.classes,
@@ -88,6 +92,7 @@ def finish(
         "valid_labels": "votes" if votes else "data",
         "valid_log_loss": round(valid_targets.log_loss(logits), 5),
         "valid_ece": ece,
+        "valid_sources": {name: asdict(own.rounded()) for name, own in by_source.items()},
     }
     ranges = ranges or activation_ranges(network, train)
     save(Checkpoint(network, manifest, ranges, figures, config.facts(), balance=evidence), out / "model.pt", half)
@@ -99,6 +104,22 @@ def finish(
     title = f"{config.model}, validation: {scores.accuracy:.2%} of {scores.n}"
     plots.write_confusion(out / "confusion.png", scores, data.classes, title)
     return scores, notes
+
+
+def _scores(logits: Tensor, valid: ValidationTargets, classes: tuple[str, ...], own: Tensor | None = None) -> Scores:
+    """On the validation faces with a label, or of these on `own`, bool [n]."""
+    chosen = valid.labels >= 0 if own is None else (valid.labels >= 0) & own
+    return score(logits.argmax(1)[chosen].numpy(), valid.labels[chosen].numpy(), classes)
+
+
+def _by_source(logits: Tensor, valid: ValidationTargets, classes: tuple[str, ...]) -> dict[str, Scores]:
+    """On each of several data sets; empty for one alone."""
+    if valid.sources is None:
+        return {}
+    parts = {name: valid.sources == number for number, name in enumerate(valid.names)}
+    return {
+        name: _scores(logits, valid, classes, own) for name, own in parts.items() if (own & (valid.labels >= 0)).any()
+    }
 
 
 def _balanced(
@@ -144,7 +165,7 @@ def _calibrated(
 
     A balanced network predicts for another mix of classes than the validation faces have, so they are weighted to it.
     """
-    targets = valid.targets.double().numpy()
+    targets = valid.equal_weights().double().numpy()
     weighted = metrics.at_mix(targets, balance["shares"]) if balance else targets
     temperature = calibration.temperature(logits, torch.from_numpy(weighted).float())
     probabilities = (logits / temperature).softmax(1).numpy()

@@ -12,7 +12,7 @@ from fer_runtime.data.dataset import UNLABELLED, Faces
 from fer_runtime.errors import FerError
 from fer_train.checkpoint import Checkpoint
 from fer_train.data.augment import augment
-from fer_train.data.batches import Batches
+from fer_train.data.batches import Batches, epoch_order
 from fer_train.inference import predict
 from fer_train.model import FerNet, build, macs, normalize
 from fer_train.training.distributed import Group
@@ -26,6 +26,7 @@ from fer_train.training.state import Run, RunConfig, RunResult
 class EpochInputs:
     """What every epoch needs. labels: int64 [n], on the device, or UNLABELLED; forward: network or DDP."""
 
+    faces: Faces
     batches: Batches
     soft_targets: SoftTargets
     labels: Tensor
@@ -64,7 +65,7 @@ def fit(
         voted = soft_targets.views[0, :, : len(config.classes)].argmax(1)
         labels = torch.where(labels == UNLABELLED, labels, voted)
     batches = Batches(train, group.device)
-    inputs = EpochInputs(batches, soft_targets, labels.to(group.device), group.parallel(run.network))
+    inputs = EpochInputs(train, batches, soft_targets, labels.to(group.device), group.parallel(run.network))
     spent = run.history[-1] if run.history else {"seconds": 0.0, "pflop": 0.0}
     # Forward and backward are three passes of two operations a multiply-add.
     pflop = 6 * macs(run.network) * steps * recipe.batch / 1e15
@@ -77,6 +78,7 @@ def fit(
             continue
         logits = predict(run.average, valid.pixels, group.device)[:, : len(config.classes)]
         right, surprise = valid_targets.accuracy(logits), valid_targets.log_loss(logits)
+        by_source = valid_targets.accuracies(logits) if valid_targets.names else {}
         spent = {
             "seconds": round(spent["seconds"] + time.monotonic() - started, 1),
             "pflop": spent["pflop"] + pflop * (side / run.network.architecture.size) ** 2,
@@ -91,11 +93,13 @@ def fit(
                 "valid_log_loss": surprise,
             }
             | spent
+            | {f"valid_accuracy {name}": accuracy for name, accuracy in by_source.items()}
         )
         run.save(state)
         progress.say(
             f"epoch {epoch:3}/{recipe.epochs}  loss {loss:.3f}  train {seen_right:6.2%}  valid {right:6.2%}"
-            f"  log loss {surprise:.3f}  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
+            + "".join(f" ({name} {accuracy:.2%})" for name, accuracy in by_source.items())
+            + f"  log loss {surprise:.3f}  {spent['seconds'] / 60:.1f} min  {spent['pflop']:.3f} PFLOP"
         )
     return run.result()
 
@@ -144,7 +148,7 @@ def _epoch(
     """One pass over the training faces in random order; mean loss, and accuracy on the augmented faces with a label."""
     recipe = run.config.recipe
     generator = torch.Generator().manual_seed(run.config.seed * 100_003 + epoch)
-    order = torch.randperm(len(inputs.labels), generator=generator).split(recipe.batch)
+    order = epoch_order(inputs.faces, run.config.shares, generator).split(recipe.batch)
     shards = [group.shard(batch) for batch in order if len(batch) == recipe.batch]
     numbers, soft_targets = (each.to(group.device) for each in inputs.soft_targets.of(epoch, run.config.seed))
     run.network.train()

@@ -14,7 +14,7 @@ from fer_runtime.data.dataset import Faces
 from fer_runtime.errors import FerError
 from fer_train.checkpoint import Ranges
 from fer_train.data.augment import augment
-from fer_train.data.batches import Batches
+from fer_train.data.batches import Batches, epoch_order
 from fer_train.model import MEAN, STD, ConvNorm, FerNet, folded, normalize, sites
 from fer_train.recipe import Recipe
 from fer_train.training.soft_targets import SoftTargets
@@ -43,11 +43,12 @@ def tune(
     device: torch.device,
     step: Callable[[], None],
     how: Tuning = Tuning(),
+    shares: tuple[float, ...] = (),
 ) -> FerNet:
     """The trained `network`, trained on with int8's weights and activations (`rounding`).
 
-    ranges: the network's own (fer_train.ranges). They stay those of the result, which was trained within
-    them. `step` is called ceil(n / batch) times per epoch.
+    ranges: the network's own (fer_train.ranges). They stay those of the result, which was trained within them. `step`
+    is called ceil(n / batch) times per epoch. shares: as for `epoch_order`.
     Returns a network in eval mode on the CPU, its weights on int8's grid. Raises FerError when the loss is not finite.
     """
     rounded = rounding(network, ranges).to(device)
@@ -63,7 +64,7 @@ def tune(
     for epoch in range(1, how.epochs + 1):
         numbers, targets = (each.to(device) for each in soft_targets.of(epoch, seed))
         total = torch.zeros((), device=device)
-        for index, pixels in batches.of(list(torch.randperm(len(faces)).split(recipe.batch))):
+        for index, pixels in batches.of(list(epoch_order(faces, shares).split(recipe.batch))):
             views = normalize(augment(pixels, numbers[index], recipe.augmentation, network.architecture.size))
             logits = rounded(views.contiguous(memory_format=torch.channels_last))  # bfloat16 cannot tell 256 levels
             loss = nn.functional.cross_entropy(logits, targets[index, : logits.shape[1]])

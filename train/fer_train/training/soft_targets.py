@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -125,35 +126,68 @@ def labelled(faces: Faces, classes: int, recipe: Recipe, votes: "Votes | None") 
 class ValidationTargets:
     """What predictions for the validation faces are compared with.
 
-    targets: float32 [n, classes], a row's sum its weight; labels: int64 [n], below 0 where accuracy has none.
+    targets: float32 [n, classes], a row's sum its weight; labels: int64 [n], below 0 where accuracy has none;
+    sources: int64 [n], the data set of each, None for one alone; names: of these. Each data set counts alike.
     """
 
     targets: Tensor
     labels: Tensor
+    sources: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def accuracy(self, logits: Tensor) -> float:
-        """Of the faces with a label."""
-        known = self.labels >= 0
-        return float((logits.argmax(1) == self.labels)[known].double().mean())
+        """Of the faces with a label; the mean over the data sets."""
+        return fmean(self.accuracies(logits).values())
+
+    def accuracies(self, logits: Tensor) -> dict[str, float]:
+        """Of each data set's faces with a label, by name."""
+        right, known = logits.argmax(1) == self.labels, self.labels >= 0
+        return {name: float(right[own & known].double().mean()) for name, own in self._parts() if (own & known).any()}
 
     def log_loss(self, logits: Tensor) -> float:
-        """Mean cross-entropy of the targets, in nats."""
-        return float(-(self.targets * logits.log_softmax(1)).sum() / self.targets.sum())
+        """Mean cross-entropy of the targets, in nats; the mean over the data sets."""
+        losses = -(self.targets * logits.log_softmax(1))
+        return fmean(float(losses[own].sum() / self.targets[own].sum()) for _, own in self._parts())
+
+    def equal_weights(self) -> Tensor:
+        """The targets, those of each data set scaled to the same sum."""
+        targets = self.targets.clone()
+        for _, own in self._parts() if self.names else ():
+            targets[own] *= len(targets) / targets[own].sum()
+        return targets
+
+    def _parts(self) -> list[tuple[str, Tensor]]:
+        """Name and bool [n] of each data set that has some of the faces, and votes or labels for them."""
+        if self.sources is None:
+            return [("", torch.ones(len(self.targets), dtype=torch.bool))]
+        parts = [(name, self.sources == number) for number, name in enumerate(self.names)]
+        return [(name, own) for name, own in parts if self.targets[own].sum() > 0]
 
 
-def validation_targets(faces: Faces, classes: int, votes: "Votes | None") -> ValidationTargets:
-    """The targets of `faces`, the validation split: their labels, or with `votes` the votes alone."""
+def validation_targets(
+    faces: Faces, classes: int, votes: "Votes | None", names: tuple[str, ...] = ()
+) -> ValidationTargets:
+    """The targets of `faces`, the validation split: their labels, or with `votes` the votes alone.
+
+    names: of the data sets that were joined; one without any votes is measured on its labels.
+    """
     labels = torch.from_numpy(faces.labels)
+    hard = F.one_hot(labels, classes).float()
+    sources = None if faces.sources is None or not names else torch.from_numpy(faces.sources)
     if votes is None:
-        return ValidationTargets(F.one_hot(labels, classes).float(), labels)
-    shares, _ = map(torch.from_numpy, votes.shares(faces.names))
+        return ValidationTargets(hard, labels, sources, names)
+    shares, voted = map(torch.from_numpy, votes.shares(faces.names))
     majority = torch.from_numpy(votes.majority(faces.names))
     if not (majority >= 0).any():
         raise FerError(
             f"the votes name a class for none of the {len(faces)} validation images: "
             f"expected paths like {faces.names[0]}"
         )
-    return ValidationTargets(shares, majority)
+    for number in range(len(names)) if sources is not None else ():
+        own = sources == number
+        if not voted[own].any():
+            shares[own], majority[own] = hard[own], labels[own]
+    return ValidationTargets(shares, majority, sources, names)
 
 
 def teacher_targets(

@@ -29,6 +29,8 @@ class RunConfig:
     teachers: tuple[str, ...] = ()
     init: str = ""
     unlabelled: str = ""  # fingerprint of the transfer set
+    renamed: tuple[str, ...] = ()  # as in Dataset
+    shares: tuple[float, ...] = ()  # of each of several data sets in an epoch; empty: every face once
 
     def facts(self) -> dict[str, object]:
         """Plain data, as it is stored."""
@@ -191,7 +193,7 @@ def _config(facts: dict[str, Any]) -> RunConfig:
         recipe["balance"] = "labels" if recipe.pop("balanced") else "none"
     varied = recipe["augmentation"]
     varied = Augmentation(**varied | {"erase_side": tuple(varied["erase_side"])})
-    listed = {"classes": tuple(facts["classes"]), "teachers": tuple(facts["teachers"])}
+    listed = {name: tuple(facts.get(name, ())) for name in ("classes", "teachers", "renamed", "shares")}
     return RunConfig(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
 
 

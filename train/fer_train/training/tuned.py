@@ -35,7 +35,17 @@ def tuned(
     network, recipe = run.network(), run.config.recipe
     ranges = activation_ranges(network, train)
     progress.begin("tuning for int8", Tuning.epochs * -(-len(train) // recipe.batch), 0)
-    candidate = tune(network, ranges, train, soft_targets, recipe, run.config.seed, device, progress.advance)
+    candidate = tune(
+        network,
+        ranges,
+        train,
+        soft_targets,
+        recipe,
+        run.config.seed,
+        device,
+        progress.advance,
+        shares=run.config.shares,
+    )
     before, after = (valid_targets.accuracy(_int8_logits(each, ranges, valid)) for each in (network, candidate))
     kept = after > before + SPREAD
     progress.say(f"tuning for int8: {before:.2%} before, {after:.2%} after: {'kept' if kept else 'not kept'}")
