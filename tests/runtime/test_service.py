@@ -249,6 +249,7 @@ def test_systemd_is_told_of_a_server_without_a_source_too(tmp_path: Path, monkey
         ("--no-source", "--web", "80", "--jsonl", "a"),
         ("--mqtt-discovery",),
         ("--source", "0", "--mqtt-discovery"),
+        ("--mqtt", "mqtt://b", "--mqtt-discovery-remove"),
     ],
 )
 def test_options_that_fer_run_would_refuse_together(arguments: tuple[str, ...]) -> None:

@@ -150,6 +150,8 @@ def unit_text(program: Path, asked: RunOptions, environment: dict[str, str]) -> 
     """
     from fer_runtime.cli.run import refuse_combinations
 
+    if "forgotten" in asked.values:
+        raise click.UsageError("--mqtt-discovery-remove ends at once: give it to fer-run, not to a service")
     refuse_combinations(asked.values, asked.values.get("mqtt", environment.get("FER_MQTT")))
     addresses = {"source": environment.get("FER_SOURCE"), "mqtt": environment.get("FER_MQTT")} | asked.values
     template = (resources.files("fer_runtime") / "assets" / NAME).read_text()

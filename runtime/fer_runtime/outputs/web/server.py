@@ -112,7 +112,12 @@ class _Connection(H11Protocol):
         super().connection_made(transport)
         self._idle = False
         self._discarded = 0
-        self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
+        self._timer = self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of it: a timer would hold each of a hundred connections a second for ten more."""
+        self._timer.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; of a body that was refused, no more than one may have: its sender is to read why it was."""
@@ -131,7 +136,7 @@ class _Connection(H11Protocol):
             self.transport.abort()
             return
         self._idle = waiting
-        self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
+        self._timer = self.loop.call_later(CLIENT_TIMEOUT_S / 2, self._check)
 
 
 def _parsed(where: str) -> tuple[str, int]:
