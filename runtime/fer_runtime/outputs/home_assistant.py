@@ -17,9 +17,7 @@ from fer_runtime.types import Result
 PREFIX = "homeassistant"  # of the topics that Home Assistant looks for devices in
 NO_FACE = "no face"
 STATE_INTERVAL_S = 1.0  # between two states of one label
-LABEL_INTERVAL_S = (
-    0.2  # between any two: a face that is lost and found again at every frame changes the label each time
-)
+LABEL_INTERVAL_S = 0.2  # between any two: where a face is lost at every second frame, its label comes and goes
 EXPIRE_AFTER_S = 30  # without a state, as of a camera that is gone: the sensors become unavailable
 
 MEASURED = {"state_class": "measurement"}
