@@ -23,7 +23,8 @@ ALLOWED = {
     "fer_export": {"fer_export", "fer_train", "fer_runtime"},  # of fer_train: see EXPORT_TAKES
     "fer_benchmarks": {"fer_benchmarks", "fer_runtime"},
 }
-EXPORT_TAKES = {"model", "checkpoint", "ranges", "inference", "balance"}  # rebuild, read, observe, run, rebalance
+# What rebuilds, reads, observes, runs and rebalances a network; and the one that follows faces.
+EXPORT_TAKES = {"model", "checkpoint", "ranges", "inference", "balance", "locator"}
 # Folders of a package from the bottom up: each may import those of earlier rows, and none beside it in its own row.
 # Single modules at a package's top that are not named here are the lowest row, 0. docs/architecture.md has the same.
 ROWS = {
@@ -32,7 +33,7 @@ ROWS = {
         ["graph", "loading"],
         ["quantization"],
         ["validation"],
-        ["candidate"],
+        ["candidate", "locator"],
         ["convert"],
         ["report", "verify"],
         ["cli"],
@@ -47,7 +48,14 @@ ROWS = {
         ["archive"],
         ["cli"],
     ],
-    "fer_train": [["data"], ["inference"], ["evaluation"], ["audit", "training"], ["cli"], ["experiments", "__main__"]],
+    "fer_train": [
+        ["data"],
+        ["inference"],
+        ["evaluation"],
+        ["audit", "locator", "training"],
+        ["cli"],
+        ["experiments", "__main__"],
+    ],
 }
 MAX_ENTRIES = 14  # modules and folders at a package's top, so that one look takes them all in
 COMMANDS = [
