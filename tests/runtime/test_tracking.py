@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.demo_clip import FPS, FRAMES, placements, render
 from fer_runtime.faces.detection import Detection, RetinaFace
+from fer_runtime.faces.searching import DEFAULT_INTERVAL_S
 from fer_runtime.faces.similarity import overlap
 from fer_runtime.faces.smoothing import Smoother
-from fer_runtime.faces.tracking import DEFAULT_INTERVAL_S, MAX_UNSEEN_S, Tracker
+from fer_runtime.faces.tracking import MAX_UNSEEN_S, Tracker
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 

@@ -1,15 +1,17 @@
 """The models we ship are what their cards say."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conftest import ROOT, Run
+from fer_runtime.faces import locating
 from fer_runtime.files import sha256
-from fer_runtime.model.manifest import golden_faces
-from fer_runtime.model.session import DEFAULT_MODEL, Classifier, default_model, shipped_models
+from fer_runtime.model.manifest import METADATA_KEY, golden_faces
+from fer_runtime.model.session import DEFAULT_MODEL, Classifier, default_model, open_session, shipped_models
 from fer_train import checkpoint
 
 # At least, on PublicTest: of the labels, or for networks that learned votes of the class with most of them.
@@ -78,3 +80,13 @@ def test_a_shipped_model_is_found_by_its_name(command: Run, tmp_path: Path) -> N
     exported = command("fer-export", "fer-nano", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     assert Classifier(tmp_path / "fer-nano.onnx").manifest.checkpoint == sha256(ROOT / "models" / "fer-nano.pt")
+
+
+def test_the_locator_is_that_of_its_checkpoint() -> None:
+    """And its card names that, too."""
+    digest = sha256(ROOT / "models" / "locator" / "face-locator.pt")
+    session = open_session((resources.files("fer_runtime") / "assets" / locating.MODEL).read_bytes())
+    facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    assert facts["checkpoint"] == digest
+    assert facts["region"] == locating.REGION
+    assert digest in (ROOT / "models" / "locator" / "face-locator.md").read_text()

@@ -16,7 +16,7 @@ import numpy as np
 from fer_benchmarks.pipeline.simulated_camera import FPS, check, paced
 from fer_benchmarks.pipeline.throughput import agreement, full_speed
 from fer_runtime.cli.entry import run
-from fer_runtime.faces.tracking import DEFAULT_INTERVAL_S
+from fer_runtime.faces.searching import DEFAULT_INTERVAL_S
 from fer_runtime.system.host import Host
 
 DEFAULT_SECONDS = 20.0  # of each paced run

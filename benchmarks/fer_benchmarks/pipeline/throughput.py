@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 FaceKey = tuple[int, int]  # index of the frame, number of the track
 MIN_IOU = 0.5  # of two boxes that are the same face in two runs
@@ -21,11 +20,11 @@ class TimedNetwork:
     def __init__(self, inner: Any, times: int = 1) -> None:
         self.inner, self.times, self.cpu_s = inner, times, 0.0
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> Any:
+    def __call__(self, *inputs: Any) -> Any:
         """What the one inside returns."""
         begin = time.thread_time()
         for _ in range(self.times):
-            result = self.inner(pixels)
+            result = self.inner(*inputs)
         self.cpu_s += time.thread_time() - begin
         return result
 
@@ -60,21 +59,34 @@ class VideoRun:
 
 
 def full_speed(video: Path, interval: float) -> VideoRun:
-    """The whole file as fast as it goes. interval: seconds between searches of the whole frame."""
+    """The whole file as fast as it goes. interval: seconds between searches of the whole frame.
+
+    With 0 every whole frame is searched, and the detector alone follows the faces: what other runs are held against.
+    """
     from fer_runtime.faces.detection import RetinaFace
+    from fer_runtime.faces.locating import Locator
     from fer_runtime.model.session import Classifier
     from fer_runtime.outputs.jsonl import JsonLines
     from fer_runtime.pipeline.loop import Loop
     from fer_runtime.sources.factory import open_source
     from fer_runtime.system.profiler import Profile
 
-    parts: list[Any] = [TimedNetwork(part) for part in (Classifier(), RetinaFace(), RetinaFace.nearby())]
+    parts: list[Any] = [TimedNetwork(part) for part in (Classifier(), RetinaFace(), RetinaFace.nearby(), Locator())]
     output = JsonLines(os.devnull)
     found, profile = VideoRun(), Profile()
     source = open_source(str(video), profile=profile)
     begin = time.perf_counter()
-    classifier, whole, nearby = parts
-    for frame, result in Loop(source, classifier, whole, nearby, profile=profile, interval=interval):
+    classifier, whole, nearby, locator = parts
+    loop = Loop(
+        source,
+        classifier,
+        whole,
+        nearby,
+        profile=profile,
+        interval=interval,
+        locator=locator if interval else None,
+    )
+    for frame, result in loop:
         output.write(frame.image, result)
         for face in result.faces:
             found.labels[frame.index, face.track] = (face.label, face.raw_label)
@@ -89,16 +101,27 @@ def full_speed(video: Path, interval: float) -> VideoRun:
 
 def agreement(one: VideoRun, other: VideoRun) -> tuple[float, float]:
     """Shares of the faces in both runs, matched by their box, whose smoothed and whose raw label is the same."""
+    same = [[a == b for a, b in zip(one.labels[i], other.labels[j], strict=True)] for i, j, _ in _matched(one, other)]
+    smoothed, raw = np.mean(same, axis=0).tolist() if same else (1.0, 1.0)
+    return smoothed, raw
+
+
+def box_agreement(one: VideoRun, other: VideoRun) -> float:
+    """Of the faces in both runs, the 5th percentile of their boxes' intersection over union."""
+    shares = [iou for _, _, iou in _matched(one, other)]
+    return float(np.percentile(shares, 5)) if shares else 1.0
+
+
+def _matched(one: VideoRun, other: VideoRun) -> list[tuple[FaceKey, FaceKey, float]]:
+    """Each face of one run with that of the other in the same frame whose box overlaps it most, and by how much."""
     from fer_runtime.faces.similarity import overlap
 
     by_frame: dict[int, list[FaceKey]] = defaultdict(list)
     for key in other.labels:
         by_frame[key[0]].append(key)
-    same = []
-    for key, labels in one.labels.items():
-        box = one.boxes[key]
+    pairs = []
+    for key, box in one.boxes.items():
         iou, match = max(((overlap(box, other.boxes[k]), k) for k in by_frame[key[0]]), default=(0.0, key))
         if iou > MIN_IOU:
-            same.append([a == b for a, b in zip(labels, other.labels[match], strict=True)])
-    smoothed, raw = np.mean(same, axis=0).tolist() if same else (1.0, 1.0)
-    return smoothed, raw
+            pairs.append((key, match, iou))
+    return pairs

@@ -20,6 +20,7 @@ from fer_runtime.types import Box
 MEAN = (104.0, 117.0, 127.0)
 ANCHORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))
 V_C, V_S = 0.1, 0.2
+MIN_SIDE, MAX_SIDE = 320, 640  # pixels to which a frame's longer side is shrunk; see RetinaFace
 ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
 
 
@@ -125,7 +126,7 @@ class YuNet:
 def shrunk_side(width: int, height: int) -> int:
     """Pixels of the longer side to which a frame of this size is shrunk for a search: see RetinaFace."""
     longer = max(width, height)
-    return min(longer, 640, max(320, longer // 2))
+    return min(longer, MAX_SIDE, max(MIN_SIDE, longer // 2))
 
 
 def shrunk(frame: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from fer_runtime.faces.anonymize import Blur
 from fer_runtime.faces.detection import Detector, RetinaFace
+from fer_runtime.faces.locating import Locator
+from fer_runtime.faces.searching import DEFAULT_INTERVAL_S
 from fer_runtime.faces.similarity import difference
-from fer_runtime.faces.tracking import DEFAULT_INTERVAL_S, FaceState, Tracker
+from fer_runtime.faces.state import FaceState
+from fer_runtime.faces.tracking import Tracker
 from fer_runtime.model.preprocessing import crop, tilt
 from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline.pacing import Pace
@@ -37,8 +40,12 @@ class Loop:
         interval: float = DEFAULT_INTERVAL_S,
         pace: Pace | None = None,
         on_idle: OnIdle = always,
+        locator: Locator | None = None,
     ) -> None:
         """detector: of whole frames; nearby: of the region around a known face; RetinaFace's when None.
+
+        locator: follows faces between the detectors' looks. When None, the package's own does where `nearby` is a
+        RetinaFace, of which it has learned where a face is, and `interval` is not 0; else `nearby` does.
 
         max_fps: frames per second of the source's own time at most; frames in between are passed over.
         profile: takes the durations of the stages. blur: makes the faces of every frame that is given unrecognisable.
@@ -49,7 +56,10 @@ class Loop:
         self._profile = profile or Profile()
         self._source = source
         self._classifier = classifier
-        self._tracker = Tracker(detector or RetinaFace(), nearby or RetinaFace.nearby(), self._profile, interval)
+        detector, nearby = detector or RetinaFace(), nearby or RetinaFace.nearby()
+        if locator is None and interval and isinstance(nearby, RetinaFace):
+            locator = Locator()
+        self._tracker = Tracker(detector, nearby, self._profile, interval, locator)
         self._faces: list[FaceState] = []
         self._pace = pace or Pace(max_fps, live=source.live)
         self._blur = blur

@@ -1,0 +1,111 @@
+"""Searches for new faces: when a frame is searched, how much of it, and how finely."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_runtime.faces.detection import MIN_SIDE, Detection, Detector, moved, shrunk, shrunk_side
+from fer_runtime.types import Box
+
+DEFAULT_INTERVAL_S = 0.5  # between searches: how late a new face may be found
+MAX_QUIET_S = 2.0  # after which the whole frame is searched though nothing changed
+FINE_INTERVAL_S = 1.0  # between searches of a whole large frame at the detector's own scale
+COARSE_SIDE = 512  # pixels of the longer side, as the detector sees it, in between
+MAP = (40, 30)  # cells across and down in which changes are looked for: a face that can be found covers several
+SAMPLES = 8  # pixels across and down that stand for a cell: their mean hides a sensor's noise
+MIN_CHANGE = 3.0  # of a cell's mean, 0..255
+MARGIN = 0.15  # of the frame's sides, searched around what changed: a face shows beyond what moves of it
+HEAD = 0.3  # of a known face's sides, on each side, in which changes are its own
+
+
+class Search:
+    """Looks for faces at intervals where something changed since the last time, and now and then everywhere.
+
+    Where only a part of the frame changed, that part is searched. Of a large frame one whole search per second is at
+    the detector's own scale, and those in between are coarser.
+    """
+
+    def __init__(self, detector: Detector, interval: float = DEFAULT_INTERVAL_S) -> None:
+        """detector: of frames. interval: seconds between two searches; 0: search every frame as a whole."""
+        self._detector, self._interval = detector, interval
+        self._next = self._last = self._whole = self._fine = -np.inf  # when one is due; when the last of each kind was
+        self._map: NDArray[np.uint8] | None = None  # of the frame that was searched last
+
+    def hasten(self, at: float, pause: float = 0.0) -> None:
+        """Search a whole frame from this time on, as in another scene. pause: least seconds since the last search."""
+        self._next, self._map = min(self._next, max(at, self._last + pause)), None
+
+    def is_due(self, at: float) -> bool:
+        """Whether the frame of this time, seconds on the source's clock, is looked at; where the clock jumped it is."""
+        return not 0 < self._next - at <= self._interval
+
+    def __call__(self, image: NDArray[np.uint8], at: float, known: Sequence[Box]) -> list[Detection] | None:
+        """The faces in what is searched of this frame (uint8 BGR [h, w, 3]); None where nothing is.
+
+        at: its time, seconds. known: boxes of the faces that are followed.
+        """
+        self._next, self._last = at + self._interval, at
+        if not self._interval:
+            return self._detector(image)
+        before, now = self._map, _map(image)
+        if before is None or not 0 <= at - self._whole < MAX_QUIET_S:
+            area: tuple[int, int, int, int] | None = (0, 0, image.shape[1], image.shape[0])
+        else:
+            area = _changed(before, now, image.shape[:2], known)
+        if area is None:
+            return None
+        self._map = now
+        return self._detect(image, area, at)
+
+    def _detect(self, image: NDArray[np.uint8], area: tuple[int, int, int, int], at: float) -> list[Detection]:
+        """Search this part (left, top, right, bottom), or the whole frame where that costs no more."""
+        left, top, right, bottom = area
+        height, width = image.shape[:2]
+        fine = shrunk_side(width, height) / max(width, height)
+        coarse = min(fine, COARSE_SIDE / max(width, height))
+        if fine**2 * (right - left) * (bottom - top) < coarse**2 * width * height:
+            found = self._at_scale(image[top:bottom, left:right], fine)
+            return [moved(each, left, top) for each in found]
+        self._whole = at
+        if fine == coarse or not 0 <= at - self._fine < FINE_INTERVAL_S:
+            self._fine = at
+            return self._detector(image)
+        return self._at_scale(image, coarse)
+
+    def _at_scale(self, part: NDArray[np.uint8], scale: float) -> list[Detection]:
+        """What the detector finds in a part of a frame if it sees that shrunk to this share."""
+        if scale * max(part.shape[:2]) > MIN_SIDE:  # the detector itself halves what is larger
+            scale = min(1.0, 2 * scale)
+        return [moved(each, 0, 0, scale) for each in self._detector(shrunk(part, scale))]
+
+
+def _map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean brightness of each cell, uint8 [30, 40]."""
+    samples = cv2.resize(image, (MAP[0] * SAMPLES, MAP[1] * SAMPLES), interpolation=cv2.INTER_NEAREST)
+    cells = cv2.resize(cv2.cvtColor(samples, cv2.COLOR_BGR2GRAY), MAP, interpolation=cv2.INTER_AREA)
+    return cells.astype(np.uint8, copy=False)
+
+
+def _changed(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], shape: tuple[int, ...], known: Sequence[Box]
+) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of the part of the frame in which cells changed beside known faces, with a margin."""
+    height, width = shape[:2]
+    changed = cv2.absdiff(before, now) > MIN_CHANGE
+    across, down = MAP[0] / width, MAP[1] / height
+    for x, y, w, h in known:
+        rows = slice(max(0, int((y - HEAD * h) * down)), max(0, int((y + (1 + HEAD) * h) * down) + 1))
+        changed[rows, max(0, int((x - HEAD * w) * across)) : max(0, int((x + (1 + HEAD) * w) * across) + 1)] = False
+    rows_with, columns_with = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    if not rows_with.size:
+        return None
+    left, right = columns_with[0] / MAP[0] - MARGIN, (columns_with[-1] + 1) / MAP[0] + MARGIN
+    top, bottom = rows_with[0] / MAP[1] - MARGIN, (rows_with[-1] + 1) / MAP[1] + MARGIN
+    return (
+        round(max(0.0, left) * width),
+        round(max(0.0, top) * height),
+        round(min(1.0, right) * width),
+        round(min(1.0, bottom) * height),
+    )
