@@ -6,7 +6,6 @@ so many bytes of text: JSON of the frame for 200, else a sentence.
 """
 
 import contextlib
-import hashlib
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from fer_runtime.outputs.web.worker_client import LENGTH_BYTES, MAX_PIXELS, ORDER, STATUS_BYTES
+from fer_runtime.outputs.web.picture_protocol import LENGTH_BYTES, MAX_PIXELS, ORDER, STATUS_BYTES
 
 if TYPE_CHECKING:
     from fer_runtime.model.manifest import Manifest
@@ -77,6 +76,8 @@ def _opened(model: str, detector: str, threads: int, fingerprint: str) -> tuple[
 
 
 def _fingerprint(manifest: "Manifest") -> str:
+    import hashlib
+
     return hashlib.sha256(manifest.to_json().encode()).hexdigest()
 
 

@@ -168,7 +168,7 @@ def cli(
     log.info(PRIVACY)
     with ExitStack() as closing:
         asked = OutputOptions(headless, is_camera(source), jsonl, record, web, mqtt, discovery)
-        worker = picture_worker.command(model, detector, threads, facts)
+        worker = picture_worker.command(model, detector, threads, facts) if web is not None else ()
         outputs = open_outputs(asked, frames, facts, worker, closing)
         loop = Loop(
             frames,

@@ -4,13 +4,11 @@ import asyncio
 import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
-from typing import Final
 
-MAX_PIXELS = 40_000_000
+from fer_runtime.outputs.web.picture_protocol import LENGTH_BYTES, MAX_PIXELS, ORDER, STATUS_BYTES
+
 ANSWER_TIMEOUT_S = 60.0  # with the process's start; a Raspberry Pi takes some seconds for the largest pictures
 MAX_TEXT_BYTES = 4 * 2**20  # thousands of faces
-STATUS_BYTES = LENGTH_BYTES = 4  # before the text of an answer, and the length alone before a picture
-ORDER: Final = "big"
 
 
 class WorkerGoneError(Exception):
