@@ -9,7 +9,7 @@ RUN_BIN := $(RUN_VENV)/bin
 CLIP := docs/clip.mp4
 SOURCE := $(CLIP)
 
-.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi test-home-assistant soak fuzz bench lint clean
+.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi test-home-assistant test-archives soak fuzz bench lint clean
 
 # The base install alone (about 380 MB, no torch), a check of the machine, and the shipped model on a short clip, of which
 # an annotated recording is kept; make run SOURCE=0 takes the camera, of which nothing is kept.
@@ -95,6 +95,11 @@ docs: $(INSTALLED)
 # The built wheel alone, in an empty environment: what a Raspberry Pi installs.
 test-wheel: $(INSTALLED)
 	$(BIN)/python -m pytest -n 0 tests/system/test_install.py
+
+# fer-score at length: a thousand clips, a tenth of them broken; and killed a hundred times. About ten minutes.
+test-archives: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python -m tools.archives broken
+	PYTHONPATH=tests $(BIN)/python -m tools.archives kills
 
 # The tests on the newest releases of what we build on; leaves them in .venv.
 test-newest: $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Archives: many videos and photos scored into one Parquet dataset, on all cores of a machine or of a Ray cluster."""
+"""Archives: many videos and photos scored into one Parquet dataset, on all cores of a machine."""
 
 import importlib.abc
 import sys

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from fer_runtime.errors import FerError
 
 log = logging.getLogger(__name__)
 
+MAX_AWAKE_S = 1.0  # between two looks at the workers that follow each other at once
 MAX_STARTS = 3  # of a worker that dies before its networks are open
 MAX_DEATHS = 2  # of workers at one file, which is given up then: the first may have been another program's doing
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
@@ -61,7 +62,7 @@ Event = Progress | Scored | Pieces
 
 
 class Pool(Protocol):
-    """Where units are scored: processes of this machine, or a cluster."""
+    """Where units are scored."""
 
     slots: int
     """How many units it takes at a time."""
@@ -83,7 +84,7 @@ class _Worker:
     ready: bool = False
     task: Task | None = None
     place: int = 0  # of the file in the task's unit that it is at
-    heard: float = field(default_factory=time.monotonic)
+    silence_s: float = 0.0  # since its last message, as far as this process was awake
 
 
 class LocalPool:
@@ -93,6 +94,7 @@ class LocalPool:
         self.slots = slots
         self._setup, self._limits = setup, limits
         self._failed_starts = 0
+        self._watched = time.monotonic()
         self._deaths: Counter[tuple[str, str]] = Counter()  # by unit's id and file's name
         self._workers = [self._start() for _ in range(slots)]
 
@@ -128,8 +130,11 @@ class LocalPool:
             elif isinstance(message, Split) and task:
                 worker.task = None
                 events.append(Pieces(task.unit, message.pieces))
+        # A command that was stopped itself, as by Ctrl-Z, has waited for nobody meanwhile.
+        now = time.monotonic()
+        awake_s, self._watched = min(now - self._watched, MAX_AWAKE_S), now
         for worker in list(self._workers):
-            self._watch(worker)
+            self._watch(worker, awake_s)
         return events
 
     def close(self) -> None:
@@ -157,7 +162,7 @@ class LocalPool:
         return worker
 
     def _give(self, worker: _Worker, task: Task) -> None:
-        worker.task, worker.place, worker.heard = task, 0, time.monotonic()
+        worker.task, worker.place, worker.silence_s = task, 0, 0.0
         try:
             worker.connection.send(task)
         except OSError:  # it has just died; its end is read next
@@ -170,7 +175,7 @@ class LocalPool:
         except (EOFError, OSError):
             self._replace(worker, None)
             return None
-        worker.heard = time.monotonic()
+        worker.silence_s = 0.0
         if isinstance(message, Failed):
             raise FerError(message.message)
         if isinstance(message, Ready):
@@ -179,14 +184,18 @@ class LocalPool:
             worker.place = message.place
         return message  # type: ignore[no-any-return]
 
-    def _watch(self, worker: _Worker) -> None:
-        """Give up the file of a worker that is silent for too long or takes too much memory."""
+    def _watch(self, worker: _Worker, seconds: float) -> None:
+        """Give up the file of a worker that is silent for too long or takes too much memory.
+
+        seconds: since the last look.
+        """
         if worker.task is None or not worker.ready:
             return
+        worker.silence_s += seconds
         used = _resident_mib(worker.process.pid)
         if used > self._limits.memory_mib:
             self._replace(worker, f"took more than {self._limits.memory_mib} MiB of memory and was given up")
-        elif time.monotonic() - worker.heard > self._limits.silence_s:
+        elif worker.silence_s > self._limits.silence_s:
             self._replace(worker, f"gave no frame for {self._limits.silence_s:g} s and was given up")
 
     def _replace(self, worker: _Worker, reason: str | None) -> None:

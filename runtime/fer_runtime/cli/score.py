@@ -38,7 +38,7 @@ LINE_S = 0.5, 30.0  # seconds between two lines of progress: on a terminal, wher
     "--workers",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Processes, of one thread each.  [default: one per core]",
+    help="Processes of one thread each.  [default: one per core]",
 )
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120, show_default=True, metavar="SECONDS",
@@ -68,7 +68,7 @@ def cli(
     html: Path | None,
     strict: bool,
 ) -> None:
-    """Score the faces in videos and photos: files, folders, globs and lists of these (.txt).
+    """Score the faces in videos and photos: files, folders, globs, lists of these (.txt), and URLs such as s3://.
 
     Results are tables (Parquet): faces, tracks, sources. Stopped at any moment, the same command goes on where it was;
     files that are there already are passed over. A file that cannot be read becomes a row with its error.
@@ -98,16 +98,15 @@ def cli(
     if not listing.files:
         raise FerError(f"no pictures or videos in {', '.join(paths)}{_kinds(listing)}")
     max_fps = 1 / every if every else max_fps
-    model = model or default_model()
-    read_model(model)
-    scoring = ScoringOptions(str(model.absolute()), sha256(model), _absolute(detector), max_fps, max_frames)
+    used = model or default_model()
+    read_model(used)
+    scoring = ScoringOptions(_absolute(model), sha256(used), _absolute(detector), max_fps, max_frames)
+    setup, limits = Setup(scoring, store.place), Limits(timeout, memory)
     store.prepare()
     with (
         runs.alone(store),
         closing(
-            LocalPool(
-                Setup(scoring, store.place), min(workers or _cores(), len(listing.files)), Limits(timeout, memory)
-            )
+            LocalPool(setup, min(workers or _cores(), len(listing.files)), limits),
         ) as pool,
     ):
         detector_sha256 = sha256(detector) if detector else None

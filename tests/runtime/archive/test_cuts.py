@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 
 from fer_benchmarks.demo_clip import FPS
-
-pytest.importorskip("pyarrow")
 from fer_runtime.archive import cuts, inputs, joining
 from fer_runtime.archive.inputs import SourceFile
 from fer_runtime.archive.scoring import Scored, Scorer, ScoringOptions

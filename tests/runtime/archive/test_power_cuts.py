@@ -8,15 +8,13 @@ import cv2
 import pytest
 
 from fer_benchmarks.demo_clip import render
-from helpers.archives import tables, write_video
-
-pytest.importorskip("pyarrow")
 from fer_runtime.archive import cuts, inputs, ledger, run, units
 from fer_runtime.archive.pool import Event, Pieces, Scored
 from fer_runtime.archive.scoring import Scorer, ScoringOptions
 from fer_runtime.archive.store import FolderStore
 from fer_runtime.archive.units import Unit
 from fer_runtime.archive.work import score_unit
+from helpers.archives import tables, write_video
 
 PHOTOS = 5
 

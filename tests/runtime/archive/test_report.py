@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from conftest import Run
 from fer_benchmarks.demo_clip import render
 
-pytest.importorskip("pyarrow")
 CHROMIUM = Path("/usr/bin/chromium")  # Debian's
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import Run
 from fer_benchmarks.demo_clip import FPS, FRAMES, render
 from helpers.archives import TABLES, make_archive, tables
 
-pq = pytest.importorskip("pyarrow.parquet")
 LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import Run, start
 from fer_benchmarks.demo_clip import render
 from helpers.archives import tables, write_video
-
-pq = pytest.importorskip("pyarrow.parquet")
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
@@ -89,6 +88,20 @@ def test_a_worker_that_dies_is_replaced(archive: Path, whole: Path, tmp_path: Pa
     wait_for((tmp_path / "out" / "dataset.json").exists() for _ in iter(int, 1))
     for pid in children(process):
         os.kill(pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert tables(tmp_path / "out") == tables(whole)
+
+
+def test_a_command_that_was_suspended_gives_nothing_up(archive: Path, whole: Path, tmp_path: Path) -> None:
+    process = start("fer-score", archive, "--out", tmp_path / "out", "--workers", 1, "--timeout", 2)
+    wait_for((tmp_path / "out" / "dataset.json").exists() for _ in iter(int, 1))
+    stopped = [*children(process), process.pid]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)
+    for pid in reversed(stopped):
+        os.kill(pid, signal.SIGCONT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert tables(tmp_path / "out") == tables(whole)
