@@ -83,17 +83,37 @@ def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: tupl
     )
 
 
-def bootstrap(scores: Scores) -> dict[str, tuple[float, float]]:
-    """95 % intervals (low, high) of "accuracy" and "macro_f1": faces are drawn again with replacement (Efron 1979).
+def with_missed(scores: Scores, missed: NDArray[np.int64]) -> tuple[float, float]:
+    """Accuracy and macro recall when a photo in which no face was found counts as wrong.
 
-    Both figures depend on the counts of (true, predicted) pairs alone, so that a multinomial draw of the confusion
-    matrix is exactly that. Percentiles of a fixed seed. Of faces that are all right, or all wrong, every draw is the
-    same: the interval is then a point, and Wilson's in `Scores` says more.
+    missed: such photos of each class, int64 [classes].
     """
-    confusion = np.array(scores.confusion)
+    confusion = _counted(scores, missed)
+    return float(confusion.trace() / confusion.sum()), float(_macro_recall(confusion))
+
+
+def _counted(scores: Scores, missed: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The confusion matrix, int64 [classes, classes]; with photos without a face, these as a column behind it."""
+    confusion: NDArray[np.int64] = np.array(scores.confusion, np.int64)
+    return confusion if missed is None else np.column_stack([confusion, missed])
+
+
+def bootstrap(scores: Scores, missed: NDArray[np.int64] | None = None) -> dict[str, tuple[float, float]]:
+    """95 % intervals (low, high) of "accuracy", "macro_f1" and "macro_recall": faces are drawn again (Efron 1979).
+
+    missed: as for `with_missed`. The figures depend on the counts of (true, predicted) pairs alone, so that a
+    multinomial draw of the confusion matrix is exactly that. Percentiles of a fixed seed. Of faces that are all right,
+    or all wrong, every draw is the same: the interval is then a point, and Wilson's in `Scores` says more.
+    """
+    confusion = _counted(scores, missed)
+    n = int(confusion.sum())
     rng = np.random.RandomState(0)  # a fixed stream in every numpy version
-    draws = rng.multinomial(scores.n, confusion.ravel() / scores.n, RESAMPLES).reshape(-1, *confusion.shape)
-    figures = {"accuracy": draws.trace(axis1=1, axis2=2) / scores.n, "macro_f1": _macro_f1(draws)}
+    draws = rng.multinomial(n, confusion.ravel() / n, RESAMPLES).reshape(-1, *confusion.shape)
+    figures = {
+        "accuracy": draws.trace(axis1=1, axis2=2) / n,
+        "macro_f1": _macro_f1(draws),
+        "macro_recall": _macro_recall(draws),
+    }
     ends = {name: np.percentile(drawn, [2.5, 97.5]).tolist() for name, drawn in figures.items()}
     return {name: (low, high) for name, (low, high) in ends.items()}
 
@@ -145,12 +165,20 @@ def ece(probabilities: NDArray[np.floating[Any]], targets: NDArray[np.int64] | N
 
 
 def _macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean F1 of the classes that the data has, for confusion matrices int64 [..., classes, classes]."""
+    """Mean F1 of the classes that the data has, for confusion matrices int64 [..., classes, classes or one more]."""
     right = confusion.diagonal(axis1=-2, axis2=-1)
-    labelled, predicted = confusion.sum(-1), confusion.sum(-2)
+    labelled, predicted = confusion.sum(-1), confusion[..., : confusion.shape[-2]].sum(-2)
     f1 = 2 * right / np.maximum(labelled + predicted, 1)
     present = labelled > 0  # a class that the data lacks says nothing about the classifier
     mean: NDArray[np.float64] = (f1 * present).sum(-1) / present.sum(-1)
+    return mean
+
+
+def _macro_recall(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean recall of the classes that the data has, for confusion matrices as of `_macro_f1`."""
+    labelled = confusion.sum(-1)
+    recall = confusion.diagonal(axis1=-2, axis2=-1) / np.maximum(labelled, 1)
+    mean: NDArray[np.float64] = recall.sum(-1) / (labelled > 0).sum(-1)
     return mean
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,14 +10,18 @@ from fer_runtime.cli import options
 from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
-    from fer_train.evaluation.evaluate import Section
+    from fer_runtime.data.dataset import Dataset
+    from fer_train.data.ferplus import Votes
+    from fer_train.evaluation.across import Difference, Row
+    from fer_train.evaluation.evaluate import Evaluation, Model, Section
+    from fer_train.evaluation.facts import EvaluationFacts
 
 SCHEMA = 2  # of the JSON report
 
 
 @click.command(epilog="Example: fer-train evaluate runs/small/model.pt fer2013.zip --split valid --html report.html")
 @click.argument("model", type=FILE)
-@click.argument("data", type=FILE)
+@click.argument("data", nargs=-1, required=True, type=FILE)
 @click.option(
     "--split",
     type=click.Choice(["valid", "test", "all"]),
@@ -43,52 +47,89 @@ SCHEMA = 2  # of the JSON report
 )
 def evaluate(
     model: Path,
-    data: Path,
+    data: tuple[Path, ...],
     split: str | None,
     photos: bool,
     votes_file: Path | None,
     json_file: Path | None,
     html_file: Path | None,
 ) -> None:
-    """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder, zip or csv of labelled images.
+    """Score MODEL, a model.pt or an exported .onnx, on DATA, a folder, zip or csv of labelled images; one or several.
 
     Intervals in brackets are 95 % bootstrap intervals (10,000 resamples). ECE is the expected calibration error: the
-    mean difference between confidence and accuracy, before and after the temperature stored in the model.
+    mean difference between confidence and accuracy, before and after the temperature stored in the model. Of several
+    DATA, a table compares the first section of each.
     """
-    from fer_runtime.data import label_order, scoring_set
-    from fer_runtime.data.photos import load as load_photos
     from fer_runtime.files import refuse_same
     from fer_train.data import ferplus
-    from fer_train.evaluation import html_report, plots
-    from fer_train.evaluation.evaluate import Model, evaluate
+    from fer_train.evaluation import across, html_report, plots
+    from fer_train.evaluation.evaluate import Model
     from fer_train.evaluation.facts import describe
 
-    refuse_same([json_file, html_file], [model, data, votes_file])
+    if len(data) > 1 and (votes_file or html_file):
+        raise click.UsageError(f"{'--votes' if votes_file else '--html'} is for one DATA: found {len(data)}")
+    refuse_same([json_file, html_file], [model, *data, votes_file])
     loaded = Model(model)
     votes = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
-    found_photos = load_photos(data, loaded.manifest) if photos else None
-    faces = found_photos.faces if found_photos else scoring_set.load(data, loaded.manifest)
+    scored = [_scored(loaded, path, split, photos, votes) for path in data]
+    facts = [
+        describe(model, loaded.manifest, path, faces, votes_file) for path, (faces, _) in zip(data, scored, strict=True)
+    ]
+    evaluations = [found for _, found in scored]
+    names = [path.name if len({each.name for each in data}) == len(data) else str(path) for path in data]
+    first = {name: found.labelled[0] for name, found in zip(names, evaluations, strict=True)}
+    rows = [across.row(name, section) for name, section in first.items()]
+    differing = across.most_different({name: section.scores for name, section in first.items()})
+    # Before anything is printed: whoever reads only its first lines (`| head`) keeps the files.
+    if json_file:
+        plots.write_json(json_file, {"schema": SCHEMA} | _report(facts, evaluations, rows, differing))
+    if html_file:
+        html_report.write(html_file, facts[0], evaluations[0])
+    for name, found in zip(names, evaluations, strict=True):
+        if len(data) > 1:
+            click.echo(f"{name}:")
+        for section in found.labelled:
+            _print_section(section, loaded.manifest.temperature)
+    if votes_file:
+        click.echo(f"\nOn other labels, the votes in {votes_file.name}; not to be compared with the figures above")
+    for section in evaluations[0].voted:
+        _print_section(section, loaded.manifest.temperature)
+    if len(data) > 1:
+        click.echo(f"\n{across.table(rows)}\n{across.sentence(differing)}")
+
+
+def _scored(
+    model: "Model", path: Path, split: str | None, photos: bool, votes: "Votes | None"
+) -> "tuple[Dataset, Evaluation]":
+    """The faces in `path`, and what the model makes of them; notes are printed. Raises FerError."""
+    from fer_runtime.data import label_order, scoring_set
+    from fer_runtime.data.photos import load as load_photos
+    from fer_train.evaluation.evaluate import evaluate
+
+    found_photos = load_photos(path, model.manifest) if photos else None
+    faces = found_photos.faces if found_photos else scoring_set.load(path, model.manifest)
     for note in faces.notes:
         click.echo(f"note: {note}", err=True)
-    found = evaluate(loaded, faces, split, votes)
+    found = evaluate(model, faces, split, votes)
     if hint := label_order.note(found.labelled[0].scores):
         click.echo(f"note: {hint}", err=True)
     if found_photos:
         missed = found_photos.missed
         found = replace(found, labelled=[replace(each, missed=missed.get(each.name)) for each in found.labelled])
-    # Before anything is printed: whoever reads only its first lines (`| head`) keeps the files.
-    if json_file or html_file:
-        facts = describe(model, loaded.manifest, data, faces, votes_file)
-        if json_file:
-            plots.write_json(json_file, {"schema": SCHEMA} | asdict(facts) | found.plain())
-        if html_file:
-            html_report.write(html_file, facts, found)
-    for section in found.labelled:
-        _print_section(section, loaded.manifest.temperature)
-    if votes_file:
-        click.echo(f"\nOn other labels, the votes in {votes_file.name}; not to be compared with the figures above")
-    for section in found.voted:
-        _print_section(section, loaded.manifest.temperature)
+    return faces, found
+
+
+def _report(
+    facts: "list[EvaluationFacts]", found: "list[Evaluation]", rows: "list[Row]", differing: "Difference | None"
+) -> dict[str, Any]:
+    """For JSON: of one data set, or of each of several and what compares them."""
+    from fer_train.evaluation import across
+
+    if len(found) == 1:
+        return asdict(facts[0]) | found[0].plain()
+    common = {key: value for key, value in asdict(facts[0]).items() if key != "data"}
+    each = [{"data": asdict(of.data)} | its.plain() for of, its in zip(facts, found, strict=True)]
+    return common | across.plain(rows, differing) | {"sources": each}
 
 
 def _print_section(section: "Section", temperature: float) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_runtime.data.dataset import Dataset, Faces, is_copy
 from fer_runtime.data.label_order import better_order
-from fer_runtime.data.metrics import Scores, at_mix, bootstrap, ece, one_hot, reliability, score
+from fer_runtime.data.metrics import Scores, at_mix, bootstrap, ece, one_hot, reliability, score, with_missed
 from fer_runtime.errors import FerError
 from fer_runtime.model.inference import batched, softmax
 from fer_runtime.model.manifest import Manifest
@@ -74,7 +74,7 @@ class Section:
     scores: Scores
     """Accuracy, macro-F1 and the confusion matrix."""
     ranges: dict[str, tuple[float, float]]
-    """95 % intervals of accuracy and macro-F1 (`bootstrap`)."""
+    """95 % intervals of accuracy, macro-F1 and macro recall (`bootstrap`)."""
     ece: tuple[float, float]
     """Expected calibration error at temperature 1 and at the stored one."""
     ece_at_mix: tuple[float, float] | None
@@ -96,9 +96,7 @@ class Section:
     def with_missed(self) -> tuple[float, float]:
         """Accuracy and macro recall when a photo in which no face was found counts as wrong."""
         assert self.missed is not None
-        right, faces = (np.array(each) for each in (np.diag(self.scores.confusion), np.sum(self.scores.confusion, 1)))
-        faces = faces + self.missed
-        return float(right.sum() / faces.sum()), float((right[faces > 0] / faces[faces > 0]).mean())
+        return with_missed(self.scores, self.missed)
 
     def plain(self) -> dict[str, Any]:
         """For JSON, rounded to 5 digits; docs/reference/json.md says what each key means."""
