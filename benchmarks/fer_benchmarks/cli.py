@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "--data", type=FILE, metavar="DATA",
     help="Labelled faces to score each file on: validation split, else test, else all.",
 )  # fmt: skip
+@shared.photos
 @click.option("--robust", is_flag=True, help="Also score under eight corruptions in five severities.")
 @click.option("--threads", default="1", show_default=True, metavar="N[,N...]", help="Threads per model.")
 @click.option("--batch", default="1", show_default=True, metavar="N[,N...]", help="Faces per call.")
@@ -119,9 +120,10 @@ def _measured(under_test: "list[ModelSpec]", options: Mapping[str, Any]) -> "Rep
         for threads in _counts("--threads", options["threads"], 64)
         for batch in _counts("--batch", options["batch"], 512)
     ]
-    if options["robust"] and not options["data"]:
-        raise click.UsageError("--robust scores faces: give --data too")
-    data = accuracy.read(options["data"], under_test) if options["data"] else None
+    for name in ("robust", "photos"):
+        if options[name] and not options["data"]:
+            raise click.UsageError(f"--{name} is about labelled faces: give --data too")
+    data = accuracy.read(options["data"], under_test, options["photos"]) if options["data"] else None
     for note in [note for spec in under_test for note in spec.notes] + list(data.notes if data else ()):
         click.echo(f"note: {note}", err=True)
     with _progress() as progress:

@@ -99,6 +99,10 @@ class ModelScores(Scores):
     """Expected calibration error, 15 bins."""
     correct: str
     """One bit per face, whether it is classified correctly, packed, in base64: for paired tests later."""
+    missed: list[int] | None = None
+    """Photos of each class in which no face was found, with --photos."""
+    with_missed: dict[str, float] | None = None
+    """"accuracy" and "macro_recall" with these as wrong."""
 
     def correct_faces(self) -> NDArray[np.bool_]:
         """`correct` as bool [n]. Raises ValueError for bits that do not fit."""

@@ -94,6 +94,33 @@ def test_evaluate_scores_photos_as_the_camera_sees_them(
     assert "no face was found on any photo" in none.stderr
 
 
+def test_verify_and_bench_score_photos_as_evaluate_does(
+    command: Run, exported: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    file, report = exported["fp32"], tmp_path / "scores.json"
+    given = [photos / "train", "--photos", "--json", report]
+    done = command("fer-train", "evaluate", file, *given)
+    assert done.returncode == 0, done.stderr
+    section = json.loads(report.read_text())["splits"]["train"]
+    wanted = section["with_missed"]
+    assert section["missed"] == [1, 0, 1]
+    verified = command("fer-verify", file, "--data", photos / "train", "--photos")
+    assert verified.returncode == 0, verified.stdout
+    assert f"accuracy on photos, train {wanted['accuracy']:.2%}" in " ".join(verified.stdout.split())
+    assert "(n = 6, 2 without a face)" in verified.stdout
+    compared = command("fer-bench", file, "--data", *given, "--duration", 0.2, COLUMNS="200")
+    assert compared.returncode in (0, 3), compared.stderr  # 3: a noisy machine
+    assert "2 photos show no face that the detector finds" in compared.stderr
+    assert "of all photos" in compared.stdout
+    scores = json.loads(report.read_text())["models"][0]["scores"]
+    assert (scores["missed"], scores["with_missed"]) == (section["missed"], wanted)
+    assert scores["confusion"] == section["confusion"]
+    for name in ("fer-verify", "fer-bench"):
+        refused = command(name, file, "--photos")
+        assert refused.returncode == 2
+        assert "give --data too" in refused.stderr
+
+
 def test_a_zip_gives_the_same_bytes_as_its_folder(command: Run, photos: Path, tmp_path: Path) -> None:
     archive = zip_folder(photos, tmp_path / "photos.zip")
     for source, name in ((photos, "a.zip"), (archive, "b.zip")):

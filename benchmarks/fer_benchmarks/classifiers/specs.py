@@ -14,6 +14,7 @@ from fer_runtime.files import sha256
 from fer_runtime.model import cost
 from fer_runtime.model.manifest import METADATA_KEY
 from fer_runtime.model.normalization import ForeignOptions
+from fer_runtime.model.preprocessing import FER2013, Framing
 from fer_runtime.model.session import Classifier, open_file
 from fer_runtime.records import from_plain
 
@@ -49,6 +50,8 @@ class ModelSpec:
     """Whether the benchmark ends when it fails; else its row says why."""
     notes: tuple[str, ...] = ()
     """For the user."""
+    framing: Framing = FER2013
+    """Of the faces that it is given; the manifest's, FER2013's for others."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,9 @@ def _of_file(name: str, file: Path, options: ForeignOptions) -> tuple[ModelSpec,
         facts = replace(facts, macs=counted.macs)
     command = _command(Task("onnxruntime", str(file)))
     spec = ModelSpec(
-        name, "onnxruntime", manifest.labels, manifest.size, manifest.colour, facts, command, True, tuple(notes)
-    )
+        name, "onnxruntime", manifest.labels, manifest.size, manifest.colour, facts, command, True, tuple(notes),
+        manifest.framing,
+    )  # fmt: skip
     return spec, None
 
 

@@ -66,7 +66,7 @@ class _Scoring:
 
     def __init__(self, spec: ModelSpec, result: ModelResult, data: Data) -> None:
         self._spec, self._result, self._faces = spec, result, data.faces(spec)
-        self.kind = (spec.size, spec.colour)
+        self.kind, self._missed = data.kind(spec), data.missed_by(spec)
         self.images = accuracy.crops(self._faces)
         self._few = stratified(self._faces, ROBUSTNESS_FACES)
         self.few = accuracy.crops(self._few)
@@ -87,7 +87,7 @@ class _Scoring:
             with tolerating(self._spec, self._fail):
                 self._clean = self._accuracy(self._worker, self.few, scratch)
                 found = accuracy.probabilities(self._worker, self.images, scratch)
-                self._result.scores = accuracy.scores(self._spec, found, self._faces)
+                self._result.scores = accuracy.scores(self._spec, found, self._faces, self._missed)
 
     def score_corrupted(self, name: str, images: NDArray[np.uint8], scratch: Path) -> None:
         """The next severity of a corruption; another engine of the same file would only repeat it."""

@@ -138,11 +138,13 @@ def _settings(report: Report) -> Table:
 def _accuracy(report: Report) -> Table:
     first = report.models[0].name
     tests = {test.b: test for test in report.paired_tests if test.a == first}
+    photos = any(model.scores and model.scores.with_missed for model in report.models)
 
     def cells(model: ModelResult, _: Run | None) -> list[str]:
         scores = model.scores
         if not scores:
-            return [NONE] * 7
+            return [NONE] * len(header)
+        whole = scores.with_missed
         paired = None if model.origin else tests.get(model.name)
         low, high = scores.bootstrap["macro_f1"]
         return [
@@ -153,9 +155,11 @@ def _accuracy(report: Report) -> Table:
             f"{scores.ece:.1%}",
             f"{-100 * paired.difference:+.2f}" if paired else NONE,
             f"{paired.p_value:.2g}" if paired else NONE,
+            *([f"{whole[name]:.2%}" if whole else NONE for name in ("accuracy", "macro_recall")] if photos else []),
         ]
 
     header = ["accuracy", "macro-F1", "95 %", "worst class", "ECE", "Δ first", "p"]
+    header += ["of all photos", "macro recall"] if photos else []
     return _table(report, "Accuracy; Δ: points over the first file, p: McNemar's", header, cells)
 
 

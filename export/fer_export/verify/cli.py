@@ -12,6 +12,9 @@ from fer_runtime.cli.entry import run
 from fer_runtime.cli.options import FILE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fer_export.verify.checks import Check
     from fer_runtime.data.dataset import Faces
     from fer_runtime.data.index import Split
@@ -36,18 +39,21 @@ SCHEMA = 1  # of the JSON report
     metavar="DATA",
     help="Score the file on these labelled faces: validation split, else test, else all.",
 )
+@options.photos
 @options.json_file
 @options.version
-def cli(file: Path, against: Path | None, data: Path | None, json_file: Path | None) -> int:
+def cli(file: Path, against: Path | None, data: Path | None, photos: bool, json_file: Path | None) -> int:
     """Check that FILE, which fer-export wrote, is what it says: format, manifest, golden outputs, probabilities.
 
     Needs neither torch nor onnx, unless --against is given. Exit code 3 when a check fails; the others still run.
     """
     from fer_runtime.files import refuse_same, written_whole
 
+    if photos and not data:
+        raise click.UsageError("--photos says what --data holds: give --data too")
     refuse_same([json_file], [file, against, data])
     with written_whole(json_file) if json_file else nullcontext() as beside:
-        checks = _checked(file, against, data)
+        checks = _checked(file, against, data, photos)
         if beside:
             beside.write_text(json.dumps(_report(file, checks), indent=2) + "\n", encoding="utf-8")
     _print_table(checks)
@@ -56,7 +62,7 @@ def cli(file: Path, against: Path | None, data: Path | None, json_file: Path | N
     return 3 if failed else 0
 
 
-def _checked(path: Path, against: Path | None, data: Path | None) -> "list[Check]":
+def _checked(path: Path, against: Path | None, data: Path | None, photos: bool) -> "list[Check]":
     """All checks that can be made; one that fails does not keep the others from being made.
 
     Raises FerError for a file that onnxruntime cannot open, and for a checkpoint or data that cannot be read.
@@ -73,10 +79,10 @@ def _checked(path: Path, against: Path | None, data: Path | None) -> "list[Check
     if not lines[-1].ok:  # nothing is known of what the file should answer
         return lines
     classifier = Classifier(path)
-    split, faces = _labelled(data, classifier) if data else (None, None)
+    split, faces, missed = _labelled(data, classifier, photos) if data else (None, None, None)
     lines += checks.of_golden(path, classifier.manifest)
     if split and faces:
-        accuracy, hint = checks.of_accuracy(classifier, split, faces)
+        accuracy, hint = checks.of_accuracy(classifier, split, faces, missed)
         lines.append(accuracy)
         if hint:
             click.echo(f"note: {hint}", err=True)
@@ -94,14 +100,17 @@ def _source(path: Path) -> "Checkpoint":
     return checkpoint.load(path)
 
 
-def _labelled(path: Path, classifier: "Classifier") -> "tuple[Split, Faces]":
-    """The split of the data to score on, labelled in the model's order. Raises FerError."""
+def _labelled(path: Path, classifier: "Classifier", photos: bool) -> "tuple[Split, Faces, NDArray[np.int64] | None]":
+    """The split of the data to score on, labelled in the model's order, and photos without a face. Raises FerError."""
     from fer_runtime.data import scoring_set
+    from fer_runtime.data.photos import load as load_photos
 
-    data = scoring_set.load(path, classifier.manifest)
+    found = load_photos(path, classifier.manifest) if photos else None
+    data = found.faces if found else scoring_set.load(path, classifier.manifest)
     for note in data.notes:
         click.echo(f"note: {note}", err=True)
-    return data.held_out()
+    split, faces = data.held_out()
+    return split, faces, found.missed[split] if found else None
 
 
 def _report(file: Path, checks: "list[Check]") -> dict[str, Any]:

@@ -50,6 +50,9 @@ model: Decorator = click.option(
     "--model", type=FILE, callback=_shipped, metavar="FILE|NAME",
     help="ONNX file that fer-export wrote, or fer-small-votes or fer-small of the package.  [default: fer-small-votes]",
 )  # fmt: skip
+photos: Decorator = click.option(
+    "--photos", is_flag=True, help="DATA has whole photos: find the face in each and crop it as fer-run does."
+)
 json_file: Decorator = click.option("--json", "json_file", type=FILE, metavar="FILE", help="Also write a JSON report.")
 threads: Decorator = click.option(
     "--threads", type=click.IntRange(1, MAX_THREADS), default=1, show_default=True, help="Threads per network."

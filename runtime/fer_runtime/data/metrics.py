@@ -75,7 +75,7 @@ def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: tupl
     return Scores(
         n,
         accuracy,
-        _half_interval(accuracy, n),
+        half_interval(accuracy, n),
         float(_macro_f1(confusion)),
         dict(zip(classes, precision.tolist(), strict=True)),
         dict(zip(classes, recall.tolist(), strict=True)),
@@ -182,7 +182,7 @@ def _macro_recall(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return mean
 
 
-def _half_interval(share: float, n: int) -> float:
+def half_interval(share: float, n: int) -> float:
     """Half the width of Wilson's 95 % interval (Wilson 1927)."""
     z = 1.96
     return z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)

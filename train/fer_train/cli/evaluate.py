@@ -27,9 +27,7 @@ SCHEMA = 2  # of the JSON report
     type=click.Choice(["valid", "test", "all"]),
     help="Which split.  [default: valid where the data has one, else test, else all]",
 )
-@click.option(
-    "--photos", is_flag=True, help="DATA has whole photos: find the face in each and crop it as fer-run does."
-)
+@options.photos
 @click.option(
     "--votes",
     "votes_file",
