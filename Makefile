@@ -9,7 +9,7 @@ RUN_BIN := $(RUN_VENV)/bin
 CLIP := docs/clip.mp4
 SOURCE := $(CLIP)
 
-.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi test-home-assistant test-archives soak fuzz bench lint clean
+.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi test-vm test-home-assistant test-archives soak fuzz bench lint clean
 
 # The base install alone (about 380 MB, no torch), a check of the machine, and the shipped model on a short clip, of which
 # an annotated recording is kept; make run SOURCE=0 takes the camera, of which nothing is kept.
@@ -62,6 +62,12 @@ test-pi: $(INSTALLED)
 # Home Assistant's own MQTT integration, in build/home-assistant (Python 3.11), against mosquitto.
 test-home-assistant: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m tools.home_assistant
+
+# A virtual machine that boots Debian with its kernel: cameras of the kernel, systemd, a power cut; needs root, an x86-64
+# Debian, and of its packages mmdebstrap, qemu-system-x86 and cpio.
+test-vm: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python -m tools.vm_image
+	$(BIN)/python -m pytest -n 2 --durations=0 tests/vm
 
 # Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
 fuzz: $(INSTALLED)

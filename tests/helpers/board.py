@@ -1,0 +1,62 @@
+"""A virtual machine with the installed commands and the kernel's test camera, as the tests of tests/vm drive it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tools.vm_machine import Done, Machine
+
+BIN = "/opt/fer-edge/bin"
+WEBCAM = "num_inputs=1 input_types=0 node_types=0x1"
+PATIENCE_S = 400  # an emulated command on a busy machine; a minute on an idle one
+
+
+class Board:
+    """The machine with the commands and a camera."""
+
+    def __init__(self, machine: Machine, data: Path) -> None:
+        self.machine, self.data = machine, data
+
+    def run(self, command: str, timeout: float = PATIENCE_S) -> Done:
+        """A shell's command as root."""
+        return self.machine.run(command, timeout)
+
+    def ok(self, command: str, timeout: float = PATIENCE_S) -> str:
+        """The same, which must succeed: its output."""
+        done = self.run(command, timeout)
+        assert done.code == 0, f"{command}: {done.code}: {done.err or done.out}"
+        return done.out
+
+    def until(self, condition: str) -> None:
+        """Wait until a shell's condition holds in the machine."""
+        done = self.run(f"timeout {PATIENCE_S} bash -c 'until {condition}; do sleep 0.3; done'", PATIENCE_S + 60)
+        assert done.code == 0, f"never came: {condition}"
+
+    def plug(self) -> None:
+        """A new webcam of the kernel's test driver; what a test has left running is ended."""
+        self.unplug()
+        self.plug_back()
+
+    def plug_back(self, *options: str) -> None:
+        """Load the camera's driver, with whatever runs left alone; options: of the module."""
+        self.ok(f"modprobe vivid n_devs=1 {WEBCAM} {' '.join(options)} && udevadm settle")
+
+    def unplug(self) -> None:
+        """Take the camera and its driver away."""
+        self.run("systemctl stop 'tried-*'")  # what a failed test has left
+        self.ok("modprobe -r vivid && udevadm settle")
+
+    def start(self, name: str, words: str) -> int:
+        """Start fer-run in the background as a unit of its own; its output goes to /run/NAME.*: its process id."""
+        files = f"-p StandardOutput=file:/run/{name}.out -p StandardError=file:/run/{name}.err"
+        self.ok(f"systemd-run --quiet --collect --unit=tried-{name} {files} {BIN}/fer-run --headless {words}")
+        return int(self.ok(f"systemctl show --value -p MainPID tried-{name}"))
+
+    def stop(self, name: str) -> str:
+        """End it: what it wrote to standard error."""
+        self.run(f"systemctl stop tried-{name}")
+        return self.ok(f"cat /run/{name}.err")
+
+    def lines(self, file: str) -> list[dict[str, Any]]:
+        """JSON lines of a file in the machine, each of which must be whole."""
+        return [json.loads(line) for line in self.ok(f"cat {file}").splitlines()]

@@ -1,0 +1,91 @@
+"""A power cut while fer-run records to ext4.
+
+A cut: the machine is stopped between two of its instructions and its disk copied; what its memory held is lost, as
+with a pulled plug. The disks are checked here: e2fsck replays the journal as a mount does, then finds nothing.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+import pytest
+
+from helpers.board import BIN, Board
+
+MOST_LOST_S = 15.0  # what is written is on the disk five seconds later, or a frame later where that takes longer
+WORDS = "--source 0 --size 640x480 --fps 5 --record /data/all.mkv --jsonl /data/all.jsonl"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A disk after a power cut, and the JSON lines that had been written by then."""
+
+    disk: Path
+    lines: list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def cut(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Cut:
+    """A cut 40 seconds into a run, as the system alone would not have written by then; the machine boots again."""
+    board.plug()
+    board.ok("mountpoint -q /data || mount /dev/vdb /data; rm -f /data/all.*")
+    board.start("all", WORDS)
+    board.until("[ -s /data/all.jsonl ]")
+    board.ok("sleep 40")
+    disk = tmp_path_factory.mktemp("cut") / "data.ext4"
+    lines = board.lines("/data/all.jsonl")
+    board.machine.copy_data(disk)
+    board.machine.cut_power()
+    board.machine.boot()
+    return Cut(disk, lines)
+
+
+def test_the_file_system_is_clean_after_a_cut(cut: Cut) -> None:
+    assert subprocess.run(["e2fsck", "-p", cut.disk], capture_output=True, check=False).returncode in (0, 1)
+    clean = subprocess.run(["e2fsck", "-f", "-n", cut.disk], capture_output=True, text=True, check=False)
+    assert clean.returncode == 0, clean.stdout
+
+
+def test_json_lines_are_whole_and_reach_to_the_last_seconds(cut: Cut, tmp_path: Path) -> None:
+    data = kept(cut, "all.jsonl", tmp_path).read_bytes().rstrip(b"\0")  # zeros: lines that were lost
+    assert data.endswith(b"\n")
+    left = [json.loads(line) for line in data.splitlines()]
+    assert left[: len(cut.lines)] == cut.lines[: len(left)]
+    assert seconds(left[-1], cut.lines[-1]) <= MOST_LOST_S
+
+
+def test_the_recording_plays_to_the_last_seconds(cut: Cut, tmp_path: Path) -> None:
+    video = cv2.VideoCapture(str(kept(cut, "all.mkv", tmp_path)), cv2.CAP_FFMPEG)
+    frames = 0
+    while video.read()[0]:
+        frames += 1
+    lost = seconds(cut.lines[0], cut.lines[-1]) - frames / video.get(cv2.CAP_PROP_FPS)
+    assert lost <= MOST_LOST_S, (frames, len(cut.lines))
+
+
+def test_after_a_boot_the_next_run_appends_and_records_beside(cut: Cut, board: Board) -> None:
+    assert cut
+    board.plug()
+    board.ok("mount /dev/vdb /data")
+    before = [json.loads(line) for line in board.ok("tr -d '\\000' < /data/all.jsonl").splitlines()]
+    done = board.run(f"{BIN}/fer-run --headless --max-frames 2 {WORDS}")
+    assert done.code == 0, done.err
+    after = board.lines("/data/all.jsonl")
+    assert after[:-2] == before
+    assert after[-1]["run"] == after[-2]["run"] != before[-1]["run"]
+    assert board.ok("ls /data/*.mkv").split() == ["/data/all-2.mkv", "/data/all.mkv"]
+
+
+def kept(cut: Cut, name: str, folder: Path) -> Path:
+    """A file of the disk, copied out of it."""
+    copy = folder / name
+    subprocess.run(["debugfs", "-R", f"dump /{name} {copy}", cut.disk], capture_output=True, check=True)
+    return copy
+
+
+def seconds(first: dict[str, str], last: dict[str, str]) -> float:
+    """From one line's frame to another's."""
+    return (datetime.fromisoformat(last["time"]) - datetime.fromisoformat(first["time"])).total_seconds()
