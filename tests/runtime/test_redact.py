@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_runtime.redact import redact_text, redact_url
+from fer_runtime.system.redact import redact_text, redact_url
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import click
 
 from fer_runtime.cli import streams
 from fer_runtime.errors import FerError
-from fer_runtime.redact import redact_text
+from fer_runtime.system.redact import redact_text
 
 # Debian packages of what the wheels of OpenCV (with windows) expect on the system.
 LIBRARY_PACKAGES = {

@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from fer_runtime.cli import options
 from fer_runtime.cli.entry import run
 from fer_runtime.errors import FerError, GateError
-from fer_runtime.redact import redact_url
+from fer_runtime.system.redact import redact_url
 
 NAME = "fer-run.service"
 UNIT = Path("/etc/systemd/system") / NAME

@@ -23,7 +23,7 @@ class FaceState:
     velocity: tuple[float, float] = (0.0, 0.0)
     """Of its middle, pixels per second to the right and down."""
     confirmed: float = 0.0
-    """When the detector last saw it, not the locator alone; likewise."""
+    """When the detector last saw it, not the locator alone; seconds on the source's clock."""
     checks: int = 0
     """How often the locator's box was held against the detector's."""
     next_check: float = 0.0

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 import cv2
 
 from fer_runtime.errors import FerError
-from fer_runtime.redact import redact_url
 from fer_runtime.sources.captures import MOTION_JPEG, Capture
+from fer_runtime.system.redact import redact_url
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 LOCAL = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)

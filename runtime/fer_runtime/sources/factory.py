@@ -11,12 +11,12 @@ import cv2
 from fer_runtime.data.decode import IMAGE_SUFFIXES
 from fer_runtime.data.listing import is_ignored, kinds_of
 from fer_runtime.errors import FerError
-from fer_runtime.redact import redact_url
 from fer_runtime.sources.addresses import check_address, is_address, local_path
 from fer_runtime.sources.base import Source
 from fer_runtime.sources.captures import opencv_name
 from fer_runtime.sources.files import Pictures, Video
 from fer_runtime.system.profiler import Profile
+from fer_runtime.system.redact import redact_url
 
 if TYPE_CHECKING:
     from fer_runtime.sources.live import Live

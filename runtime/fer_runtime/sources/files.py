@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from fer_runtime.data.decode import IMAGE_SUFFIXES, decode_bgr, read_picture
 from fer_runtime.errors import FerError
-from fer_runtime.redact import redact_url
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.sources.captures import Capture, decode, open_address, open_file
 from fer_runtime.sources.media_clock import JUMPING, MediaClock
 from fer_runtime.system.profiler import Profile
+from fer_runtime.system.redact import redact_url
 from fer_runtime.types import Frame
 
 MAX_BROKEN = 25  # frames of a video in a row that cannot be decoded, after which it is taken to be over

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_runtime.errors import FerError
-from fer_runtime.redact import redact_url
 from fer_runtime.sources.addresses import has_end, is_address
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.sources.captures import Capture, decode, differs, open_camera, open_stream
 from fer_runtime.sources.servers import has_length, refusal
 from fer_runtime.system.profiler import Profile
+from fer_runtime.system.redact import redact_url
 from fer_runtime.types import Frame
 
 log = logging.getLogger(__name__)
