@@ -93,7 +93,7 @@ $(BENCH)/%.onnx: models/%.pt
 	mkdir -p $(BENCH)
 	$(BIN)/fer-export $< --out $@
 
-# The docs site in build/site, strictly: a broken link is an error. Writes docs/reference/commands.md from the commands' help.
+# The docs site in build/docs, strictly: a broken link is an error. Writes docs/reference/commands.md from the commands' help.
 docs: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m tools.commands_page
 	$(BIN)/mkdocs build --quiet
@@ -128,4 +128,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUN_VENV) build/run demo dist build/compat build/pi build/site build/soak.json
+	rm -rf $(VENV) $(RUN_VENV) build/run demo dist build/compat build/pi build/docs build/site build/soak.json

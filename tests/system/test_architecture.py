@@ -15,7 +15,8 @@ import fer_runtime
 from conftest import ROOT, Run
 
 FOLDERS = {"train": "fer_train", "export": "fer_export", "runtime": "fer_runtime", "benchmarks": "fer_benchmarks"}
-SCRIPTS = {"train": {"gpu_recipe.sh"}, "benchmarks": {"peers"}}  # beside the packages, and in no wheel
+# Beside the packages, and in no wheel.
+SCRIPTS = {"train": {"gpu_recipe.sh"}, "benchmarks": {"peers"}, "runtime": {"browser"}}
 # Imports point one way, and the runtime imports none of the others.
 ALLOWED = {
     "fer_runtime": {"fer_runtime"},
