@@ -126,7 +126,7 @@ def fit(
         config = replace(config, shares=shares, renamed=faces.renamed)
         counts = {name: len(faces.splits[name]) for name in SPLITS if name in faces.splits}
         if unlabelled:
-            transfer, notes = inputs.transfer_set(unlabelled, faces, out if stream else None)
+            transfer, notes = sources.transfer_set(unlabelled, faces, out if stream else None)
             _print_once(processes, [f"note: {note}" for note in notes])
             config = replace(config, unlabelled=dataset.Dataset((), {"train": transfer}).fingerprint)
             train, counts["unlabelled"] = dataset.joined([train, transfer]), len(transfer)

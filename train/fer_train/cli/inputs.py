@@ -1,7 +1,6 @@
 """The data that fer-train fit and finish are given: one set or several, classes under other names, a transfer set."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,17 +61,3 @@ def check_shares(shares: tuple[float, ...], faces: "Dataset", train: "Faces") ->
                 else "has training faces: give it more than 0, or leave it out"
             )
             raise click.UsageError(f"--share: {name} {has}")
-
-
-def transfer_set(path: Path, faces: "Dataset", spool: Path | None) -> "tuple[Faces, list[str]]":
-    """The faces of `path` that stand in no evaluation split of `faces`, and notes. Raises FerError."""
-    from fer_runtime.data import dataset
-    from fer_runtime.errors import FerError
-
-    found, notes = dataset.load_unlabelled(path, spool)
-    kept = dataset.drop_copies(found, [split for name, split in faces.splits.items() if name != "train"])
-    if not len(kept):
-        raise FerError(f"{path} has none but copies of the evaluation faces: expected other faces")
-    dropped = len(found) - len(kept)
-    told = [f"{path.name}: {note}" for note in notes]
-    return kept, told + ([f"{path.name}: {dropped} copies of evaluation faces were dropped"] if dropped else [])

@@ -44,6 +44,17 @@ def load(paths: tuple[Path, ...], renamed: Renamed, spool: Path | None = None) -
     return Dataset(classes, splits, tuple(notes), understood, names, tuple(recorded))
 
 
+def transfer_set(path: Path, data: Dataset, spool: Path | None = None) -> tuple[Faces, list[str]]:
+    """The faces of `path` that stand in no evaluation split of `data`, and notes. Raises FerError."""
+    found, notes = dataset.load_unlabelled(path, spool)
+    kept = drop_copies(found, [split for name, split in data.splits.items() if name != "train"])
+    if not len(kept):
+        raise FerError(f"{path} has none but copies of the evaluation faces: expected other faces")
+    dropped = len(found) - len(kept)
+    told = [f"{path.name}: {note}" for note in notes]
+    return kept, told + ([f"{path.name}: {dropped} copies of evaluation faces were dropped"] if dropped else [])
+
+
 def _final(path: Path, first: Path, own: tuple[str, ...], classes: tuple[str, ...], renamed: Renamed) -> Renamed:
     """What each class of the data in `path` is in the end. Raises FerError."""
     try:
