@@ -8,12 +8,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from conftest import BIN, ROOT, Run
 from fer_runtime.data.dataset import load
+from fer_runtime.files import sha256
 from fer_train import checkpoint
 from fer_train.data.augment import augment
 from fer_train.data.ferplus import read
@@ -24,7 +26,7 @@ from fer_train.training.loop import start
 from fer_train.training.precision import autocast
 from fer_train.training.soft_targets import SoftTargets, labelled, teacher_targets
 from fer_train.training.state import read_result
-from helpers.drawn import write_faces, zip_folder
+from helpers.drawn import draw_face, write_faces, zip_folder
 
 SHORT = ("--model", "nano", "--epochs", 2, "--device", "cpu")
 
@@ -320,11 +322,16 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     (tmp_path / "sitecustomize.py").write_text(BARE)
     bare = {"PYTHONPATH": str(tmp_path), "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
     votes = _votes_csv(small_zip, tmp_path / "votes.csv")
+    web = tmp_path / "web"
+    web.mkdir()
+    for index in range(8):
+        cv2.imwrite(str(web / f"{index}.png"), draw_face("happy", np.random.RandomState(index)))
     script = [ROOT / "train/gpu_recipe.sh", small_zip, tmp_path / "runs"]
+    more = ("--votes", votes, "--unlabelled", web, "--init", ROOT / "models")
 
     def stage(minutes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*script, minutes, "--epochs", "1", "--only", "teacher-0", "nano-0", "--votes", votes],
+            [*script, minutes, "--epochs", "1", "--only", "teacher-0", "nano-0", *more],
             capture_output=True, text=True, timeout=300, check=False, env=os.environ | bare,
         )  # fmt: skip
 
@@ -337,7 +344,9 @@ def test_the_gpu_script_goes_on_in_stages_without_our_packages(command: Run, sma
     assert "all runs are finished" in second.stdout
     kept = {path.name for path in (tmp_path / "runs/keep").iterdir()}
     assert kept == {"teacher-0.pt", "nano-0.pt"}
-    assert read_result(tmp_path / "runs/keep/nano-0.pt").config.teachers
+    student, teacher = (read_result(tmp_path / f"runs/keep/{name}.pt").config for name in ("nano-0", "teacher-0"))
+    assert student.teachers and student.unlabelled and student.init == sha256(ROOT / "models/fer-nano.pt")
+    assert not teacher.teachers and not teacher.unlabelled and not teacher.init
     for name in ("teacher-0", "nano-0"):  # the teacher without its second head
         kept_run, home = tmp_path / f"runs/keep/{name}.pt", tmp_path / name
         done = command("fer-train", "finish", kept_run, small_zip, "--votes", votes, "--out", home)

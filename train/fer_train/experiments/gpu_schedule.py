@@ -9,9 +9,12 @@ from pathlib import Path
 import torch
 
 from fer_runtime.data import dataset
-from fer_runtime.data.dataset import Dataset, training_split
+from fer_runtime.data.dataset import Dataset, Faces, training_split
 from fer_runtime.errors import FerError
 from fer_runtime.files import make_folder, sha256
+from fer_train import checkpoint
+from fer_train.checkpoint import Checkpoint
+from fer_train.data import sources
 from fer_train.data.ferplus import Votes, read
 from fer_train.recipe import RECIPES, for_votes
 from fer_train.training.distributed import Group, group
@@ -19,8 +22,6 @@ from fer_train.training.loop import fit, start
 from fer_train.training.progress_callback import ProgressCallback
 from fer_train.training.soft_targets import Sources, training_targets, validation_targets
 from fer_train.training.state import RunConfig, RunResult, read_result
-
-VotesOfFile = tuple[Votes | None, str]  # what the runs learn beside the labels, and its SHA-256
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Step:
     model: str
     seed: int
     epochs: int
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the runs learn from."""
+
+    data: Dataset
+    votes: Votes | None  # for all runs; the teachers learn the labels too
+    votes_digest: str  # SHA-256 of their file
+    transfer: Faces | None  # without labels: the students learn what the teachers predict for them
+    init: Path | None  # folder of fer-nano.pt, fer-small.pt and fer-base.pt, whose weights the students start from
 
 
 TEACHERS = tuple(Step(f"teacher-{seed}", "large", seed, 60) for seed in range(3))
@@ -71,14 +83,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="for every run, instead of the plan's: for a trial")
     parser.add_argument("--only", nargs="+", metavar="RUN", help="these runs of the plan: for a trial")
     parser.add_argument("--votes", type=Path, help="votes for all runs to learn; the teachers learn the labels too")
+    parser.add_argument("--unlabelled", type=Path, help="faces without labels, for the students to learn by teachers")
+    parser.add_argument("--init", type=Path, help="folder of fer-nano.pt, fer-small.pt, fer-base.pt to start from")
     given = parser.parse_args()
     plan = [step for step in (*TEACHERS, *STUDENTS) if not given.only or step.name in given.only]
     ends = time.monotonic() + 60 * given.minutes
     try:
         with group("auto") as alone:
-            data = dataset.load(given.data, carve=True)
-            votes = (read(given.votes, data.classes), sha256(given.votes)) if given.votes else (None, "")
-            _go_on(data, votes, given.folder, plan, given.epochs, alone, ends)
+            material = _material(given.data, given.votes, given.unlabelled, given.init)
+            _go_on(material, given.folder, plan, given.epochs, alone, ends)
         print(f"all runs are finished: fer-train finish {given.folder}/keep/small-0.pt {given.data} measures one")
     except OutOfTimeError:
         print("this stage is over: the same command continues where it ended")
@@ -86,9 +99,15 @@ def main() -> None:
         sys.exit(f"{parser.prog}: {error}")
 
 
-def _go_on(
-    data: Dataset, votes: VotesOfFile, folder: Path, plan: list[Step], epochs: int | None, alone: Group, ends: float
-) -> None:
+def _material(path: Path, votes: Path | None, unlabelled: Path | None, init: Path | None) -> Material:
+    data = dataset.load(path, carve=True)
+    transfer, notes = sources.transfer_set(unlabelled, data) if unlabelled else (None, [])
+    for note in notes:
+        print(f"note: {note}")
+    return Material(data, read(votes, data.classes) if votes else None, sha256(votes) if votes else "", transfer, init)
+
+
+def _go_on(material: Material, folder: Path, plan: list[Step], epochs: int | None, alone: Group, ends: float) -> None:
     keep = folder / "keep"
     make_folder(keep)
     teachers: list[Path] = []
@@ -96,7 +115,7 @@ def _go_on(
         kept = keep / f"{step.name}.pt"
         if not kept.exists():
             used = teachers if step in STUDENTS else []
-            found = _run(step, data, votes, used, folder, epochs, alone, ends)
+            found = _run(step, material, used, folder, epochs, alone, ends)
             # A teacher is kept in half precision, so that it stays under 16 MB; it only gives soft targets.
             (_halved(found) if step in TEACHERS else found).save(kept)
             (folder / f"{step.name}.last.pt").unlink()
@@ -105,27 +124,42 @@ def _go_on(
 
 
 def _run(
-    step: Step,
-    data: Dataset,
-    votes: VotesOfFile,
-    teachers: list[Path],
-    folder: Path,
-    epochs: int | None,
-    alone: Group,
-    ends: float,
+    step: Step, material: Material, teachers: list[Path], folder: Path, epochs: int | None, alone: Group, ends: float
 ) -> RunResult:
-    recipe = replace(RECIPES[step.model], epochs=epochs or step.epochs)
-    if votes[0]:
-        recipe = replace(for_votes(recipe), label_share=0.25 if step in TEACHERS else 0.0)
-    networks = tuple(read_result(path).network() for path in teachers)
-    digests = tuple(sha256(path) for path in teachers)
-    config = RunConfig(step.model, recipe, step.seed, data.classes, data.fingerprint, votes=votes[1], teachers=digests)
+    config, init = _config(step, material, teachers, epochs)
+    data, transfer = material.data, material.transfer if teachers else None
     progress = Deadline(step.name, ends)
     train, valid = training_split(data), data.split("valid")
-    soft_targets = training_targets(train, config, Sources(votes[0], networks), folder, alone, progress)
-    valid_targets = validation_targets(valid, len(config.classes), votes[0])
+    if transfer is not None:
+        train = dataset.joined([train, transfer])
+        config = replace(config, unlabelled=dataset.Dataset((), {"train": transfer}).fingerprint)
+    learned = Sources(material.votes, tuple(read_result(path).network() for path in teachers))
+    soft_targets = training_targets(train, config, learned, folder, alone, progress)
+    valid_targets = validation_targets(valid, len(config.classes), material.votes)
     state = folder / f"{step.name}.last.pt"
-    return fit(train, valid, config, start(config), soft_targets, valid_targets, alone, state, progress)
+    return fit(train, valid, config, start(config, init), soft_targets, valid_targets, alone, state, progress)
+
+
+def _config(
+    step: Step, material: Material, teachers: list[Path], epochs: int | None
+) -> tuple[RunConfig, Checkpoint | None]:
+    """What is to be done, and the network it starts from. Raises FerError for one that is missing or no such file."""
+    recipe = replace(RECIPES[step.model], epochs=epochs or step.epochs)
+    if material.votes:
+        recipe = replace(for_votes(recipe), label_share=0.25 if step in TEACHERS else 0.0)
+    init = checkpoint.load(material.init / f"fer-{step.model}.pt") if material.init and step in STUDENTS else None
+    data, digests = material.data, tuple(sha256(path) for path in teachers)
+    config = RunConfig(
+        step.model,
+        recipe,
+        step.seed,
+        data.classes,
+        data.fingerprint,
+        votes=material.votes_digest,
+        teachers=digests,
+        init=init.digest if init else "",
+    )
+    return config, init
 
 
 def _halved(found: RunResult) -> RunResult:
