@@ -27,6 +27,17 @@ def test_a_zip_reads_like_its_folder(faces_folder: Path, faces_zip: Path) -> Non
     assert load(faces_folder).fingerprint == load(faces_zip).fingerprint
 
 
+def test_files_of_a_zip_come_in_the_folder_s_order(faces_folder: Path, tmp_path: Path) -> None:
+    """Also where a subfolder's name begins like another one's: `a/` comes before `a-b/`, though "-" sorts before "/"."""
+    folder = tmp_path / "faces"
+    shutil.copytree(faces_folder, folder)
+    first, second, third = sorted((folder / "train/happy").iterdir())[:3]
+    for file, name in ((first, "a/1.png"), (second, "a-b/2.png"), (third, "a.png")):
+        (folder / "train/happy" / name).parent.mkdir(exist_ok=True)
+        file.rename(folder / "train/happy" / name)
+    assert load(zip_folder(folder, tmp_path / "a.zip")).split("train").names == load(folder).split("train").names
+
+
 def test_a_zip_with_a_folder_around_reads_the_same(faces_folder: Path, tmp_path: Path) -> None:
     inner = tmp_path / "out" / "fer2013"
     shutil.copytree(faces_folder, inner)

@@ -105,8 +105,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _in_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
     found = Listing()
-    for member in sorted(archive.infolist(), key=lambda m: m.filename):
-        inside = _inside(path, member.filename)
+    members = [(_inside(path, member.filename), member) for member in archive.infolist()]
+    for inside, member in sorted(members, key=lambda pair: pair[0]):  # as a folder's files are: by parts, not by text
         if is_ignored(inside):
             continue
         if member.is_dir():
