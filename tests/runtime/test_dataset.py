@@ -28,7 +28,7 @@ def test_a_zip_reads_like_its_folder(faces_folder: Path, faces_zip: Path) -> Non
 
 
 def test_files_of_a_zip_come_in_the_folder_s_order(faces_folder: Path, tmp_path: Path) -> None:
-    """Also where a subfolder's name begins like another one's: `a/` comes before `a-b/`, though "-" sorts before "/"."""
+    """Also where a name begins like another one: `a/` comes before `a-b/`, though "-" sorts before "/"."""
     folder = tmp_path / "faces"
     shutil.copytree(faces_folder, folder)
     first, second, third = sorted((folder / "train/happy").iterdir())[:3]
