@@ -1,0 +1,1 @@
+if (new URLSearchParams(location.search).has("harness")) void import("./harness");
