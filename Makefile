@@ -9,7 +9,7 @@ RUN_BIN := $(RUN_VENV)/bin
 CLIP := docs/clip.mp4
 SOURCE := $(CLIP)
 
-.PHONY: run demo docs test test-newest test-wheel test-system test-compat test-pi test-vm test-home-assistant test-archives soak fuzz bench lint clean
+.PHONY: run demo web-demo docs test test-newest test-wheel test-system test-compat test-pi test-vm test-home-assistant test-archives soak fuzz bench lint clean
 
 # The base install alone (about 380 MB, no torch), a check of the machine, and the shipped model on a short clip, of which
 # an annotated recording is kept; make run SOURCE=0 takes the camera, of which nothing is kept.
@@ -37,6 +37,19 @@ demo: $(INSTALLED)
 	@echo
 	@echo "annotated picture: demo/annotated.png"
 	@echo "annotated video:   demo/annotated.mkv"
+
+# The page that runs in a browser, in build/site: static files for any host. Built beside its
+# place: what was there stays until the new one is whole.
+SITE := build/site
+
+web-demo: $(RUN_VENV)/.installed
+	@npm --version >/dev/null 2>&1 || { echo "make web-demo needs Node 20.19 or newer with npm: sudo apt-get install nodejs npm, or https://nodejs.org" >&2; exit 1; }
+	rm -rf $(SITE).new
+	cd runtime/browser && npm ci && FER_SITE_OUT="$(abspath $(SITE).new)" npm run build
+	$(RUN_BIN)/python -m fer_runtime.cli.site $(SITE).new
+	rm -rf $(SITE)
+	mv $(SITE).new $(SITE)
+	@echo "the page: $(SITE)"
 
 test: lint
 	$(BIN)/python -m pytest

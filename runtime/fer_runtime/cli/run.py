@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GO_WITHOUT_SOURCE = {"sourceless", "web", "model", "detector", "threads", "headless"}
+GO_WITHOUT_SOURCE = {"sourceless", "web", "web_demo", "model", "detector", "threads", "headless"}
 
 PRIVACY = (
     "it names apparent expressions, which are not feelings; frames stay in memory unless you record; "
@@ -65,6 +65,12 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 @click.option("--blur-faces", "blur", is_flag=True, help="Make faces unrecognisable wherever pictures are shown.")
 @click.option(
     "--web", type=TEXT, metavar="[HOST:]PORT", help="Serve a page with the live picture, faces, health and metrics."
+)
+@click.option(
+    "--web-demo",
+    type=FILE,
+    metavar="FOLDER",
+    help="With --web: also serve the page that runs in a visitor's browser, which make web-demo built, at /demo/.",
 )
 @click.option(
     "--mqtt",
@@ -113,6 +119,7 @@ def cli(
     record: Path | None,
     blur: bool,
     web: str | None,
+    web_demo: Path | None,
     mqtt: str | None,
     discovery: bool,
     forgotten: bool,
@@ -136,7 +143,7 @@ def cli(
     if sourceless:
         from fer_runtime.cli.serve import serve_alone
 
-        serve_alone(str(web), model, detector, threads)
+        serve_alone(str(web), model, detector, threads, web_demo)
         return
     import cv2
 
@@ -167,7 +174,7 @@ def cli(
     log.debug("source: %s, %g fps", "live" if frames.live else "a file", frames.fps)
     log.info(PRIVACY)
     with ExitStack() as closing:
-        asked = OutputOptions(headless, is_camera(source), jsonl, record, web, mqtt, discovery)
+        asked = OutputOptions(headless, is_camera(source), jsonl, record, web, web_demo, mqtt, discovery)
         worker = picture_worker.command(model, detector, threads, facts) if web is not None else ()
         outputs = open_outputs(asked, frames, facts, worker, closing)
         loop = Loop(
@@ -201,6 +208,8 @@ def refuse_combinations(given: Collection[str], mqtt: str | None) -> None:
         raise click.UsageError("--mqtt-discovery and --mqtt-discovery-remove need --mqtt URL: the broker")
     if "discovery" in given and "forgotten" in given:
         raise click.UsageError("--mqtt-discovery announces the box, --mqtt-discovery-remove takes it back: give one")
+    if "web_demo" in given and "web" not in given:
+        raise click.UsageError("--web-demo FOLDER is served by --web: give --web [HOST:]PORT too")
     if "sourceless" in given and "web" not in given:
         raise click.UsageError("--no-source serves the HTTP API alone: give --web [HOST:]PORT")
     if "sourceless" in given and (others := set(given) - GO_WITHOUT_SOURCE):

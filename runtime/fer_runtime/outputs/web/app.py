@@ -1,14 +1,14 @@
 """The routes: one page, its two streams, health and metrics, and the API."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from fer_runtime.outputs.web.feed import Feed
 from fer_runtime.outputs.web.health import Health
@@ -23,7 +23,7 @@ FILES = {  # path: (file of this package, media type)
 BOUNDARY = "frame"
 
 
-def application(routes: list[Route]) -> Starlette:
+def application(routes: Sequence[BaseRoute]) -> Starlette:
     """The server's routes; what none of them takes, and what fails, ends in a sentence."""
 
     async def refused(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fer_runtime.outputs.web import demo
 from fer_runtime.outputs.web.api import FACES
 from fer_runtime.outputs.web.problems import refusal
 
@@ -34,7 +35,10 @@ REFUSAL = (
 
 
 class Guard:
-    """ASGI middleware: methods, sizes, Host, Origin and token are checked, and every response gets HEADERS."""
+    """ASGI middleware: methods, sizes, Host, Origin and token are checked, and every response gets HEADERS.
+
+    What lies below demo.ROOT gets demo.HEADERS over them.
+    """
 
     def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
         """host: as the user named it, accepted as Host; token: what a client must show, None on loopback."""
@@ -47,10 +51,11 @@ class Guard:
 
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(fixed)
             await send(message)
 
         headers = Headers(scope=scope)
+        fixed = HEADERS | (demo.HEADERS if scope["path"].startswith(demo.ROOT) else {})
         refused = self._refused(scope, headers) or self._signed_in(scope, headers)
         await (refused or self._app)(scope, receive, secured)
 
@@ -76,14 +81,14 @@ class Guard:
         return name in self._names or _is_address(name)
 
     def _signed_in(self, scope: Scope, headers: Headers) -> Response | None:
-        """None for a client that may pass; for the page's ?token= a redirect that sets the cookie; else 401."""
+        """None for a client that may pass; for a page's ?token= a redirect that sets the cookie; else 401."""
         if self._token is None:
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if self._matches(query.get("token", [""])[0]):
-            if scope["path"] != "/":
+            if scope["path"] not in ("/", demo.ROOT):
                 return None
-            response = RedirectResponse("/", 303)  # the token leaves the address bar
+            response = RedirectResponse(scope["path"], 303)  # the token leaves the address bar
             response.set_cookie(COOKIE, self._token, max_age=COOKIE_AGE_S, httponly=True, samesite="strict")
             return response
         kind, _, shown = headers.get("authorization", "").partition(" ")

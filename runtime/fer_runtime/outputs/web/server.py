@@ -9,15 +9,18 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import h11
 import numpy as np
 import uvicorn
 from numpy.typing import NDArray
+from starlette.routing import BaseRoute
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fer_runtime.errors import FerError
+from fer_runtime.outputs.web import demo
 from fer_runtime.outputs.web.api import MAX_BODY_BYTES, Api
 from fer_runtime.outputs.web.app import application, page_routes
 from fer_runtime.outputs.web.feed import Feed
@@ -34,8 +37,8 @@ CLIENT_TIMEOUT_S = 20  # for a client that takes nothing, or asks nothing
 class WebPage:
     """Serves the newest frame and its faces, and the API, until closed.
 
-    Attributes: address (what to open in a browser; with ?token= where one is demanded and was made here), token (that
-    one, or None).
+    Attributes: address (what to open in a browser; with ?token= where one is demanded and was made here), demo_address
+    (the same of the page that runs in a browser), token (that one, or None).
     """
 
     def __init__(
@@ -45,23 +48,28 @@ class WebPage:
         model: Mapping[str, Any],
         worker: Sequence[str],
         live: bool = True,
+        site: Path | None = None,
     ) -> None:
         """where: "[HOST:]PORT"; without HOST 127.0.0.1. Raises FerError when that cannot be served.
 
         model: its manifest's facts. worker: the command that looks at pictures (fer_runtime.cli.picture_worker). live:
-        whether there are results to show; else the API is served alone.
+        whether there are results to show; else the API is served alone. site: the folder of the page that runs in a
+        browser, served too; see demo.
         """
+        more = demo.routes(site) if site else []
         host, port = _parsed(where)
         self._socket = _listening(host, port)
         actual, port = self._socket.getsockname()[:2]
         loopback = ip_address(actual.partition("%")[0]).is_loopback
         token, made = (None, False) if loopback else _token()
         self.token = token if made else None
-        self.address = f"http://{_shown(host, actual)}:{port}/" + (f"?token={token}" if made else "")
+        query = f"?token={token}" if made else ""
+        self.address = f"http://{_shown(host, actual)}:{port}/{query}"
+        self.demo_address = f"http://{_shown(host, actual)}:{port}{demo.ROOT}{query}"
         self._health = Health()
         self._feed = Feed(self._health)
         self._worker = WorkerClient(worker)
-        routes = Api(self._feed, self._health, model, self._worker, live).routes()
+        routes: list[BaseRoute] = [*Api(self._feed, self._health, model, self._worker, live).routes(), *more]
         if live:
             routes += page_routes(self._feed, self._health, labels)
         config = uvicorn.Config(

@@ -1,0 +1,119 @@
+"""The folder of the page that runs the same files in a browser: built from runtime/browser, and the models in it."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fer_runtime.errors import FerError
+from fer_runtime.faces import locating
+from fer_runtime.faces.detection import retinaface_weights
+from fer_runtime.files import make_folder, write_text, written_whole
+from fer_runtime.model.manifest import METADATA_KEY
+from fer_runtime.model.session import Classifier, default_model, open_session, read_model
+
+MODELS = "model"  # their folder in the page's
+FACTS = f"{MODELS}/site.json"
+PAGE = ("index.html", "sw.js")
+HOW = "expected a folder that `make web-demo` built or `fer-export --site` wrote"
+
+
+def check(site: Path) -> None:
+    """Raise FerError for a folder that is no whole page."""
+    try:
+        facts = json.loads((site / FACTS).read_text(encoding="utf-8"))
+        files = [f"{MODELS}/{facts[name]['file']}" for name in ("classifier", "detector", "locator")]
+    except FileNotFoundError as error:
+        raise FerError(f"{site} is no page of ours, without {FACTS}: {HOW}") from error
+    except OSError as error:
+        raise FerError(f"cannot read {site / FACTS}: {error.strerror}; {HOW}") from error
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise FerError(f"{site / FACTS} does not name the models: {HOW}") from error
+    if missing := next((name for name in (*PAGE, *files) if not (site / name).is_file()), None):
+        raise FerError(f"{site} is no whole page, without {missing}: {HOW}")
+
+
+def fill(page: Path, classifier: Path | None = None) -> None:
+    """Put the models into the folder of a built page, and site.json, which says what they are.
+
+    classifier: a file that fer-export wrote; None for the package's default. Raises FerError for any other file.
+    """
+    models = _models(classifier or default_model())
+    make_folder(page / MODELS)
+    for name, data in models.items():
+        with written_whole(page / MODELS / f"{name}.onnx") as temp_path:
+            temp_path.write_bytes(data)
+    facts: dict[str, Any] = {name: _facts(name, data) for name, data in models.items()}
+    write_text(page / FACTS, json.dumps(facts | {"version": version("fer-edge")}, indent=1, sort_keys=True) + "\n")
+
+
+def check_copy(page: Path, site: Path) -> None:
+    """Raise FerError where `page` is none that can be copied, or `site` holds what a copy must not replace."""
+    check(page)
+    source, target = page.resolve(), site.resolve()
+    if source.is_relative_to(target) or target.is_relative_to(source):
+        raise FerError(f"{site} and the page {page} lie in one another: give --site a folder of its own")
+    if site.exists():
+        if not site.is_dir():
+            raise FerError(f"{site} is a file: expected the name of a folder to write")
+        if any(site.iterdir()):
+            try:
+                check(site)
+            except FerError as error:
+                raise FerError(f"{site} holds other files: expected a new name, or a page to replace") from error
+
+
+def copy(page: Path, site: Path, classifier: Path) -> bool:
+    """A copy of `page` at `site`, whole or not at all, with another classifier in it; whether a page was replaced.
+
+    Raises FerError for a page or a classifier that is none, and where `site` holds anything else than a page.
+    """
+    check_copy(page, site)
+    replaced = (site / FACTS).exists()
+    with _written_whole(site) as folder:
+        shutil.copytree(page, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MODELS))
+        fill(folder, classifier)
+    return replaced
+
+
+def _models(classifier: Path) -> dict[str, bytes]:
+    """The bytes of each network, as the runtime has them."""
+    Classifier(classifier)  # refuses what is not ours
+    locator = (resources.files("fer_runtime") / "assets" / locating.MODEL).read_bytes()
+    return {"classifier": read_model(classifier), "detector": retinaface_weights(), "locator": locator}
+
+
+def _facts(name: str, data: bytes) -> dict[str, Any]:
+    facts = {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    manifest = open_session(data).get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    return facts if manifest is None else facts | {"manifest": json.loads(manifest)}
+
+
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, which takes its place on success; on any exception `folder` stays as it was."""
+    folder = folder.resolve()
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:32]}."))
+    except OSError as error:
+        raise FerError(f"cannot write {folder}: {error.strerror}; choose another place") from error
+    new, old = scratch / "new", scratch / "old"
+    try:
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
+        raise FerError(f"cannot write {folder}: {reason}; nothing was changed") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(scratch, ignore_errors=True)
