@@ -1,26 +1,69 @@
 // The worker: all networks and all work on pictures, so that the page never waits for them.
+import { Detector } from "../faces/detection";
+import { Locator } from "../faces/locating";
+import { Tracker } from "../faces/tracking";
+import type { Box, Detection, Point } from "../faces/types";
 import { readManifest, type Manifest } from "../model/manifest";
+import { crop, tilt } from "../model/preprocessing";
 import { Classifier, configure, openSession } from "../model/session";
-import { loadFile, loadSite, type Site } from "../model/site";
+import { loadFile, loadSite, type Site, type SiteFile } from "../model/site";
+import { Loop, type Face } from "../pipeline/loop";
+import type { Picture } from "../vision/picture";
+import { pixels, type Shown } from "./pixels";
 import { serve } from "./rpc";
 
+/** What is known once the networks are open. */
 export interface Facts { site: Site; manifest: Manifest; threads: number; load_ms: number }
+/** The faces of one frame; `read` and `work`: milliseconds for its pixels, and for the rest. */
+export interface Answer { faces: Face[]; width: number; height: number; read_ms: number; work_ms: number; greys: number[] }
 
+let base = "";
+let site: Site | undefined;
 let classifier: Classifier | undefined;
+let whole: Detector, nearby: Detector, locator: Locator;
+let loop: Loop | undefined;
 
 function opened<T>(part: T | undefined): T {
   if (!part) throw new Error("call open first");
   return part;
 }
 
-/** Load the site's classifier. base: the page's address; threads: wanted. */
-async function open(base: string, threads: number): Promise<Facts> {
-  const began = performance.now();
-  const used = configure(threads);
-  const site = await loadSite(base);
+async function session(entry: SiteFile) {
+  return openSession(await loadFile(entry, base), entry.file);
+}
+
+/** Load the site's classifier. address: the page's; threads: wanted. */
+async function open(address: string, threads: number): Promise<Facts> {
+  const began = performance.now(), used = configure(threads);
+  base = address;
+  site = await loadSite(base);
   const manifest = readManifest(site.classifier.manifest, `model/${site.classifier.file}`);
-  classifier = new Classifier(await openSession(await loadFile(site.classifier, base), site.classifier.file), manifest);
+  classifier = new Classifier(await session(site.classifier), manifest);
   return { site, manifest, threads: used, load_ms: performance.now() - began };
+}
+
+/** Load the networks that find and follow faces, and begin a run. */
+async function openFaces(): Promise<void> {
+  const { detector, locator: follower } = opened(site);
+  const [finding, locating] = await Promise.all([session(detector), session(follower)]);
+  whole = new Detector(finding);
+  nearby = Detector.nearby(finding);
+  locator = new Locator(locating);
+  reset();
+}
+
+/** Forget all faces: the next frame is the first of another source. */
+function reset(): void {
+  loop = new Loop(new Tracker(whole, nearby, locator), opened(classifier));
+}
+
+/** The faces of a frame at `at` seconds (null: of a picture). points: places of which the brightness is wanted. */
+async function frame(shown: Shown, at: number | null, points: Point[] = []): Promise<Answer> {
+  const began = performance.now(), image = pixels(shown), read = performance.now();
+  const { width, height, data } = image;
+  const greys = points.map(([x, y]) => data[4 * (y * width + x) + 1]!);
+  const faces = await opened(loop).process(image, at);
+  return { faces, width, height, read_ms: read - began, work_ms: performance.now() - read, greys };
 }
 
 /** Milliseconds of single calls with one face: `warmup` calls that do not count, then `runs`, for `seconds` at most. */
@@ -37,8 +80,17 @@ async function time(warmup: number, runs: number, seconds: number): Promise<numb
   return times;
 }
 
+const rgba = (data: Uint8Array, width: number, height: number): Picture => ({ data, width, height, channels: 4 });
+
 serve({
   open,
+  openFaces,
+  reset,
+  frame,
   time,
   logits: (faces: Uint8Array, n: number) => opened(classifier).run("logits", faces, n),
+  crop: (data: Uint8Array, width: number, height: number, box: Box, landmarks: Point[] | null) =>
+    crop(rgba(data, width, height), box, opened(classifier).manifest, landmarks ? tilt(landmarks) : 0),
+  detect: (data: Uint8Array, width: number, height: number): Promise<Detection[]> => whole.find(rgba(data, width, height)),
+  process: (data: Uint8Array, width: number, height: number, at: number | null) => opened(loop).process(rgba(data, width, height), at),
 });

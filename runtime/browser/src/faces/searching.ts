@@ -1,0 +1,100 @@
+// Searches for new faces: when a frame is searched, how much of it, and how finely: fer_runtime/faces/searching.py.
+import { grey, part, round, type Picture } from "../vision/picture";
+import { resizeArea, resizeNearest } from "../vision/resize";
+import { detection, searching } from "./constants";
+import { moved, shrunk, shrunkSide, type Detector } from "./detection";
+import type { Box, Detection } from "./types";
+
+const { DEFAULT_INTERVAL_S, MAX_QUIET_S, FINE_INTERVAL_S, COARSE_SIDE, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
+const [COLUMNS, ROWS] = MAP;
+type Area = [left: number, top: number, right: number, bottom: number];
+
+/** Looks for faces at intervals where something changed since the last time, and now and then everywhere. */
+export class Search {
+  #next = -Infinity; // when one is due
+  #last = -Infinity; // when the last of each kind was
+  #whole = -Infinity;
+  #fine = -Infinity;
+  #map: Picture | null = null; // of the frame that was searched last
+
+  constructor(private readonly detector: Detector) {}
+
+  /** Search a whole frame from this time on, as in another scene. pause: least seconds since the last search. */
+  hasten(at: number, pause = 0): void {
+    this.#next = Math.min(this.#next, Math.max(at, this.#last + pause));
+    this.#map = null;
+  }
+
+  /** Whether the frame of this time, seconds, is looked at; where the clock jumped it is. */
+  isDue(at: number): boolean {
+    const wait = this.#next - at;
+    return !(wait > 0 && wait <= DEFAULT_INTERVAL_S);
+  }
+
+  /** The faces in what is searched of this frame; none where nothing is. known: boxes of the faces that are followed. */
+  async find(image: Picture, at: number, known: readonly Box[]): Promise<Detection[]> {
+    this.#next = at + DEFAULT_INTERVAL_S;
+    this.#last = at;
+    const before = this.#map, now = map(image), age = at - this.#whole;
+    const everywhere = before === null || !(age >= 0 && age < MAX_QUIET_S);
+    const area = everywhere ? ([0, 0, image.width, image.height] satisfies Area) : changed(before, now, image, known);
+    if (!area) return [];
+    this.#map = now;
+    return this.#detect(image, area, at);
+  }
+
+  /** Search this part, or the whole frame where that costs no more. */
+  async #detect(image: Picture, [left, top, right, bottom]: Area, at: number): Promise<Detection[]> {
+    const { width, height } = image, longer = Math.max(width, height);
+    const fine = shrunkSide(width, height) / longer, coarse = Math.min(fine, COARSE_SIDE / longer);
+    if (fine ** 2 * (right - left) * (bottom - top) < coarse ** 2 * width * height) {
+      const found = await this.#atScale(part(image, left, top, right, bottom)!, fine);
+      return found.map((each) => moved(each, left, top));
+    }
+    this.#whole = at;
+    const age = at - this.#fine;
+    if (fine === coarse || !(age >= 0 && age < FINE_INTERVAL_S)) {
+      this.#fine = at;
+      return this.detector.find(image);
+    }
+    return this.#atScale(image, coarse);
+  }
+
+  /** What the detector finds in a part of a frame if it sees that shrunk to this share. */
+  async #atScale(image: Picture, wanted: number): Promise<Detection[]> {
+    const halved = wanted * Math.max(image.width, image.height) > detection.MIN_SIDE; // the detector itself halves what is larger
+    const scale = halved ? Math.min(1, 2 * wanted) : wanted;
+    return (await this.detector.find(shrunk(image, scale))).map((each) => moved(each, 0, 0, scale));
+  }
+}
+
+/** Mean brightness of each cell. */
+function map(image: Picture): Picture {
+  return resizeArea(grey(resizeNearest(image, COLUMNS * SAMPLES, ROWS * SAMPLES)), COLUMNS, ROWS);
+}
+
+/** The part of the frame in which cells changed beside known faces, with a margin. */
+function changed(before: Picture, now: Picture, { width, height }: Picture, known: readonly Box[]): Area | null {
+  const cells = now.data.map((value, index) => (Math.abs(value - before.data[index]!) > MIN_CHANGE ? 1 : 0));
+  const across = COLUMNS / width, down = ROWS / height;
+  for (const [x, y, w, h] of known) {
+    const first = Math.max(0, Math.trunc((x - HEAD * w) * across)), end = Math.max(0, Math.trunc((x + (1 + HEAD) * w) * across) + 1);
+    const bottom = Math.max(0, Math.trunc((y + (1 + HEAD) * h) * down) + 1);
+    for (let row = Math.max(0, Math.trunc((y - HEAD * h) * down)); row < Math.min(ROWS, bottom); row++) {
+      cells.fill(0, row * COLUMNS + Math.min(first, COLUMNS), row * COLUMNS + Math.min(end, COLUMNS));
+    }
+  }
+  const rows: number[] = [], columns: number[] = [];
+  cells.forEach((cell, index) => {
+    if (!cell) return;
+    rows.push(Math.floor(index / COLUMNS));
+    columns.push(index % COLUMNS);
+  });
+  if (!rows.length) return null;
+  const left = Math.min(...columns) / COLUMNS - MARGIN, right = (Math.max(...columns) + 1) / COLUMNS + MARGIN;
+  const top = rows[0]! / ROWS - MARGIN, bottom = (rows.at(-1)! + 1) / ROWS + MARGIN;
+  return [
+    round(Math.max(0, left) * width), round(Math.max(0, top) * height),
+    round(Math.min(1, right) * width), round(Math.min(1, bottom) * height),
+  ];
+}
