@@ -113,8 +113,10 @@ def album(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_found_and_false_faces_of_photographs_are_counted(album: Path) -> None:
-    found = detection_recall.measure(album, Classifier())
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_found_and_false_faces_of_photographs_are_counted(album: Path, seconds: float) -> None:
+    """As pictures, and as videos that stand still."""
+    found = detection_recall.measure(album, Classifier(), seconds)
     assert (found.photos, found.faces, found.found, found.false_alarms) == (3, 3, 2, 2)
     assert found.missed == ("two.png (600.0, 0.0, 30.0, 30.0)",)
 
@@ -148,7 +150,9 @@ def test_the_command(album: Path, faces_folder: Path) -> None:
     assert plain["composited"]["all"]["found"] == 0
     assert plain["composited"]["all"]["accuracy"] is None
     assert plain["photos"]["false_alarms"] == 2
-    assert "photos: 2 of 3 faces found, 2 false alarms" in done.stdout
+    assert plain["stills"]["found"] == 2
+    for kind in ("photos", "photos as still videos"):
+        assert f"{kind}: 2 of 3 faces found, 2 false alarms" in done.stdout
 
 
 def test_the_command_says_what_it_wants(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.demo_clip import FPS, placements, render
 from fer_runtime.faces.detection import Detection, RetinaFace
-from fer_runtime.faces.following import MAX_UNCONFIRMED_S, Follower
+from fer_runtime.faces.following import MAX_UNCONFIRMED_S, RETRY_S, Follower
 from fer_runtime.faces.locating import Locator
 from fer_runtime.faces.similarity import overlap
 from fer_runtime.faces.state import FaceState
@@ -129,3 +129,16 @@ def test_a_face_that_moves_fast_is_looked_for_where_it_should_be() -> None:
         follower(faces, {}, shown, index / FPS)
         assert faces[0].seen == index / FPS
         assert overlap(faces[0].detection.box, (left + width, y, width, height)) > 0.5
+
+
+def test_a_face_that_nobody_sees_is_looked_for_at_intervals_and_at_once_where_a_search_proposes_it() -> None:
+    nearby, faces = Counted(), states()
+    follower, empty = Follower(nearby, Locator()), np.full_like(render(0), 130)
+    for index in range(1, FPS):
+        follower(faces, {}, empty, index / FPS)
+    assert nearby.calls <= len(faces) * (1 + 1 / RETRY_S)
+    follower(faces, {}, empty, 1.0)
+    before = nearby.calls
+    follower(faces, {face.number: replace(face.detection, score=0.2) for face in faces}, render(0), 1.0 + 1 / FPS)
+    assert nearby.calls == before + len(faces)
+    assert all(face.seen == 1.0 + 1 / FPS for face in faces)

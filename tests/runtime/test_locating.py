@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fer_benchmarks.demo_clip import placements, render
 from fer_runtime.faces.detection import Detection, RetinaFace
-from fer_runtime.faces.following import MIN_SCORE, Follower
+from fer_runtime.faces.following import MIN_LOCATED, Follower
 from fer_runtime.faces.locating import SIZE, Locator, cut
 from fer_runtime.faces.similarity import overlap
 from fer_runtime.types import Box
@@ -43,7 +43,7 @@ def test_it_is_not_sure_of_what_is_no_face() -> None:
     flat = np.full((200, 200, 3), 128, np.uint8)
     for image in (noise, flat, cv2.GaussianBlur(noise, (0, 0), 9)):
         (found,) = Locator()(np.asarray(image, np.uint8), [(60, 60, 60, 80)])
-        assert found.score < MIN_SCORE
+        assert found.score < MIN_LOCATED
 
 
 @pytest.mark.parametrize("box", [(-40, -50, 60, 80), (280, 200, 60, 80), (500, 500, 60, 80), (10, 10, 0.5, 0.5)])

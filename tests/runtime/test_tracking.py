@@ -13,7 +13,7 @@ from fer_runtime.faces.detection import Detection, RetinaFace
 from fer_runtime.faces.searching import DEFAULT_INTERVAL_S
 from fer_runtime.faces.similarity import overlap
 from fer_runtime.faces.smoothing import Smoother
-from fer_runtime.faces.tracking import MAX_UNSEEN_S, Tracker
+from fer_runtime.faces.tracking import LOOKS, MAX_UNSEEN_S, Tracker
 from fer_runtime.system.profiler import Profile
 from fer_runtime.types import Frame
 
@@ -27,6 +27,17 @@ class Counted:
     def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
         self.calls += 1
         return self.detector(frame)
+
+
+class Doubtful:
+    """The detector of frames, which is never sure, and proposes faces along the picture's top as well."""
+
+    def __init__(self, others: int) -> None:
+        self.detector, self.others = RetinaFace(), others
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        faces = [replace(face, score=0.2) for face in self.detector(frame)]
+        return [replace(faces[0], box=(60.0 * i, 5.0, 40.0, 50.0), score=0.5) for i in range(self.others)] + faces
 
 
 def tracker() -> tuple[Tracker, Counted]:
@@ -49,6 +60,60 @@ def test_two_faces_keep_their_numbers_and_boxes() -> None:
         for track, placed in zip(tracks, placements(frame.index), strict=True):
             assert overlap(track.detection.box, placed.face) > 0.6
     assert whole.calls <= 1 + FRAMES / FPS / DEFAULT_INTERVAL_S + 2
+
+
+@pytest.mark.parametrize("fps", [FPS, 1.0])
+def test_what_a_search_proposes_is_looked_at_closely_a_little_in_each_frame(fps: float) -> None:
+    """Four proposals are nothing and come first; of a camera with a frame per second all are looked at at once."""
+    nearby = Counted(RetinaFace.nearby())
+    follow = Tracker(RetinaFace(), nearby, Profile(), proposer=Doubtful(others=4))
+    looks, found = [], []
+    for index in range(4):
+        before = nearby.calls
+        found.append(len(follow(Frame(render(0), index, index / fps))))
+        looks.append(nearby.calls - before)
+    if fps == FPS:
+        assert found == [0, 0, 2, 2]
+        assert looks[:3] == [LOOKS] * 3
+    else:
+        assert found == [0, 2, 2, 2]
+    assert all(
+        overlap(a.detection.box, b.face) > 0.6
+        for a, b in zip(follow(Frame(render(0), 4, 4 / fps)), placements(0), strict=True)
+    )
+
+
+def test_a_proposal_that_the_detector_is_not_sure_of_from_close_by_is_no_face() -> None:
+    nearby = RetinaFace.nearby()
+    follow = Tracker(
+        RetinaFace(),
+        lambda image: [replace(face, score=0.79) for face in nearby(image)],
+        Profile(),
+        proposer=Doubtful(0),
+    )
+    assert [len(follow(frame)) for frame in frames(5)] == [0] * 5
+
+
+def test_a_proposal_where_a_known_face_was_finds_it_again_and_is_no_sight_of_it() -> None:
+    """Where nothing nearby confirms them, proposals do not keep a face alive."""
+    nearby = RetinaFace.nearby()
+    blind = False
+    follow = Tracker(RetinaFace(), lambda image: [] if blind else nearby(image), Profile(), proposer=Doubtful(0))
+    for frame in frames(5, lambda _: render(0)):
+        known = follow(frame)
+    assert len(known) == 2
+    blind = True
+    later = [
+        follow(Frame(noisy(render(0), index), index, index / FPS))
+        for index in range(5, 5 + round(MAX_UNSEEN_S * FPS) + 2)
+    ]
+    assert all(face.seen < 5 / FPS for each in later for face in each)
+    assert later[-1] == []
+
+
+def noisy(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    noise = np.random.RandomState(seed).normal(0, 20, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
 def test_landmarks_lie_in_the_frame_and_not_in_the_region() -> None:

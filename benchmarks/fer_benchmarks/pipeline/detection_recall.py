@@ -1,7 +1,7 @@
 """Recall and false detections on labelled photographs, through the whole loop."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer_runtime.errors import FerError
@@ -9,8 +9,10 @@ from fer_runtime.faces.similarity import overlap
 from fer_runtime.model.session import Classifier
 from fer_runtime.pipeline.loop import Loop
 from fer_runtime.sources.factory import open_source
-from fer_runtime.types import Box
+from fer_runtime.sources.files import Pictures
+from fer_runtime.types import Box, Frame
 
+FPS = 25
 MIN_IOU = 0.4  # of a found face with a labelled one, unless its centre lies inside
 
 
@@ -29,22 +31,32 @@ class DetectionResult:
     """File and box of each."""
 
 
-def measure(folder: Path, classifier: Classifier) -> DetectionResult:
+def measure(folder: Path, classifier: Classifier, seconds: float = 0.0) -> DetectionResult:
     """Run the loop on the photographs that a folder's `boxes.csv` names: image,x,y,w,h in pixels, one row per face.
 
+    seconds: for which each photograph is shown as a video that stands still, whose last frame counts; 0: as a picture.
     A photograph without a face has a row without numbers; those that are not named do not count. Raises FerError.
     """
     labelled = _boxes(folder / "boxes.csv")
-    everything = Loop(open_source(str(folder)), classifier)
-    results = [result for _, result in everything if result.name in labelled]
-    absent = labelled.keys() - {result.name for result in results}
+    photos = {frame.name: frame for frame in open_source(str(folder)).frames() if frame.name in labelled}
+    absent = labelled.keys() - photos.keys()
     if absent:
         raise FerError(f"{folder / 'boxes.csv'} has boxes of {min(absent)}, which cannot be read there")
-    matched = {result.name: match([f.box for f in result.faces], labelled[result.name]) for result in results}
+    found = {name: _found(frame, classifier, seconds) for name, frame in photos.items()}
+    matched = {name: match(found[name], boxes) for name, boxes in labelled.items()}
     missed = [f"{name} {box}" for name, boxes in labelled.items() for box in boxes if box not in matched[name]]
-    faces = sum(map(len, labelled.values()))
-    seen = sum(len(result.faces) for result in results)
-    return DetectionResult(len(results), faces, faces - len(missed), seen - (faces - len(missed)), tuple(missed))
+    faces, seen = (sum(map(len, each.values())) for each in (labelled, found))
+    return DetectionResult(len(photos), faces, faces - len(missed), seen - (faces - len(missed)), tuple(missed))
+
+
+def _found(photo: Frame, classifier: Classifier, seconds: float) -> list[Box]:
+    """The boxes of the faces in a photograph, shown for so long."""
+    loop = Loop(Pictures([]), classifier)
+    if not seconds:
+        return [face.box for face in loop.process(photo).faces]
+    for index in range(1 + round(seconds * FPS)):
+        result = loop.process(replace(photo, index=index, at=index / FPS))
+    return [face.box for face in result.faces]
 
 
 def match(found: list[Box], labelled: list[Box]) -> list[Box]:

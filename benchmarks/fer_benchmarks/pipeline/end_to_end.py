@@ -30,6 +30,7 @@ from fer_runtime.types import UNCERTAIN, Frame, Result
 
 FPS = 25
 GAP_S = 3.0  # between two faces, after which the tracks of the first are forgotten
+STILL_S = 0.5  # for which a photograph is shown as a video
 SIZES = (56, 80, 112, 160, 224, 288)  # sides of a face, pixels
 ANGLES = (-30, -15, 0, 15, 30)  # degrees, in the picture's plane
 
@@ -93,6 +94,8 @@ class EndToEndReport:
     """Of the data that was scored."""
     composited: CompositedResult | None
     photos: DetectionResult | None
+    stills: DetectionResult | None
+    """The same photographs as videos that stand still for half a second, in which faces are searched for otherwise."""
 
 
 def show(
@@ -211,13 +214,15 @@ def cli(
             click.echo(f"note: {note}", err=True)
         composited = _with_progress(classifier, faces, limit, seed)
     photos = detection_recall.measure(folder, classifier) if folder else None
-    report = EndToEndReport(host.describe(), seed, split, composited, photos)
+    stills = detection_recall.measure(folder, classifier, STILL_S) if folder else None
+    report = EndToEndReport(host.describe(), seed, split, composited, photos, stills)
     if json_file:
         write_text(json_file, json.dumps(asdict(report), indent=2) + "\n")
     if composited:
         _print_table(composited)
-    if photos:
-        click.echo(f"photos: {photos.found} of {photos.faces} faces found, {photos.false_alarms} false alarms")
+    for kind, each in (("photos", photos), ("photos as still videos", stills)):
+        if each:
+            click.echo(f"{kind}: {each.found} of {each.faces} faces found, {each.false_alarms} false alarms")
 
 
 def _with_progress(classifier: Classifier, faces: Faces, limit: int | None, seed: int) -> CompositedResult:

@@ -71,12 +71,15 @@ def full_speed(video: Path, interval: float) -> VideoRun:
     from fer_runtime.sources.factory import open_source
     from fer_runtime.system.profiler import Profile
 
-    parts: list[Any] = [TimedNetwork(part) for part in (Classifier(), RetinaFace(), RetinaFace.nearby(), Locator())]
+    parts: list[Any] = [
+        TimedNetwork(part)
+        for part in (Classifier(), RetinaFace(), RetinaFace.nearby(), Locator(), RetinaFace.proposing())
+    ]
     output = JsonLines(os.devnull)
     found, profile = VideoRun(), Profile()
     source = open_source(str(video), profile=profile)
     begin = time.perf_counter()
-    classifier, whole, nearby, locator = parts
+    classifier, whole, nearby, locator, proposer = parts
     loop = Loop(
         source,
         classifier,
@@ -85,6 +88,7 @@ def full_speed(video: Path, interval: float) -> VideoRun:
         profile=profile,
         interval=interval,
         locator=locator if interval else None,
+        proposer=proposer if interval else None,
     )
     for frame, result in loop:
         output.write(frame.image, result)

@@ -21,6 +21,9 @@ MEAN = (104.0, 117.0, 127.0)
 ANCHORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))
 V_C, V_S = 0.1, 0.2
 MIN_SIDE, MAX_SIDE = 320, 640  # pixels to which a frame's longer side is shrunk; see RetinaFace
+MIN_SCORE = 0.8  # of what is called a face without a second look
+PROPOSAL_SHARE = 0.6  # of those pixels, for proposals: a third of the cost
+MIN_PROPOSAL = 0.1  # score: at this scale the detector is sure of few faces, but blind to none; see docs/runtime.md
 ZOO = "of OpenCV's model zoo, such as face_detection_yunet_2026may.onnx"
 
 
@@ -50,13 +53,17 @@ class RetinaFace:
     keep their fractions and only the anchors over the threshold are decoded.
     """
 
-    def __init__(self, side: int | None = None, threshold: float = 0.8, threads: int = 1) -> None:
+    def __init__(
+        self, side: int | None = None, threshold: float = MIN_SCORE, threads: int = 1, share: float = 1.0
+    ) -> None:
         """threshold: least score, 0..1. side: the frame's longer side is shrunk to this many pixels.
 
         None: to half of what it is, within 320 (a 640x480 camera: the cost matters) and 640 (1080p: far faces do).
+        share: of these pixels, to which it is shrunk further.
         """
-        self._side = side
+        self._side, self._share = side, share
         self._threshold = threshold
+        self.threads = threads
         self._session = _session(threads)
 
     @classmethod
@@ -64,9 +71,14 @@ class RetinaFace:
         """For a region around a known face: 96 pixels, a fifth of the whole frame's time; a face is expected there."""
         return cls(side=96, threshold=0.6, threads=threads)
 
+    @classmethod
+    def proposing(cls, threads: int = 1) -> "RetinaFace":
+        """For places of frames where faces may be, at a third of the cost; `nearby` says which of them are."""
+        return cls(threshold=MIN_PROPOSAL, threads=threads, share=PROPOSAL_SHARE)
+
     def __call__(self, frame: NDArray[np.uint8]) -> list[Detection]:
         """frame: uint8 BGR [h, w, 3] -> its faces, likeliest first."""
-        frame, scale = _fitted(frame, self._side)
+        frame, scale = _fitted(frame, self._side, self._share)
         height, width = frame.shape[:2]
         blob = cv2.dnn.blobFromImage(frame, mean=MEAN)
         boxes, scores, points = (output[0] for output in self._session.run(None, {"input": blob}))
@@ -87,7 +99,7 @@ class RetinaFace:
 class YuNet:
     """A YuNet file that the user brings (Wu et al. 2023, doi:10.1007/s11633-023-1423-y), run by OpenCV."""
 
-    def __init__(self, path: Path, side: int | None = None, threshold: float = 0.8) -> None:
+    def __init__(self, path: Path, side: int | None = None, threshold: float = MIN_SCORE) -> None:
         """side, threshold: as RetinaFace's. Raises FerError for what is no such file."""
         data = np.frombuffer(read_checked(path, ZOO), np.uint8)
         self._side = side
@@ -146,10 +158,10 @@ def moved(detection: Detection, left: float, top: float, scale: float = 1.0) -> 
     return replace(detection, box=(x + left, y + top, width, height), landmarks=landmarks)
 
 
-def _fitted(frame: NDArray[np.uint8], side: int | None) -> tuple[NDArray[np.uint8], float]:
-    """The frame with its longer side shrunk to `side` (None: see RetinaFace), and its scale."""
+def _fitted(frame: NDArray[np.uint8], side: int | None, share: float = 1.0) -> tuple[NDArray[np.uint8], float]:
+    """The frame with its longer side shrunk to a share of `side` (None: see RetinaFace), and its scale."""
     height, width = frame.shape[:2]
-    scale = min(1.0, (side or shrunk_side(width, height)) / max(width, height))
+    scale = min(1.0, share * (side or shrunk_side(width, height)) / max(width, height))
     return (shrunk(frame, scale) if scale < 1 else frame), scale
 
 

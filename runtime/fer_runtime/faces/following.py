@@ -7,14 +7,14 @@ from math import exp, log
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.faces.detection import Detection, Detector, moved
+from fer_runtime.faces.detection import MIN_SCORE, Detection, Detector, moved
 from fer_runtime.faces.locating import Locator
 from fer_runtime.faces.similarity import difference, overlap, thumbnail
 from fer_runtime.faces.state import FaceState
 from fer_runtime.types import Box
 
 REGION = 2.2  # side of the region that the detector searches around a face, in the face's longer sides
-MIN_SCORE = 0.7  # of the locator, below which the detector searches the region
+MIN_LOCATED = 0.7  # score of the locator, below which the detector searches the region
 MAX_OFFSET = 0.1  # of a face's longer side from the middle of the locator's region, beyond which the region is moved
 # Seconds after which the locator's box is held against the detector's, the first times and then always: a network this
 # small sees some heads some percent larger or smaller.
@@ -22,6 +22,7 @@ CHECK_INTERVALS_S = (0.2, 0.4, 1.0)
 MAX_UNCONFIRMED_S = 1.5  # for which the locator is believed where the detector does not see a face
 PRIOR_CHECKS = 0.4  # that say there is no such difference: the detector's noise by the differences between heads
 MIN_WEIGHT = 0.2  # of a check in the average
+RETRY_S = 0.09  # between the detector's looks for a face that neither it nor the locator saw
 MAX_PREDICTION_S = 0.2  # for which a face is taken to move on as it did
 SIZE_TIME_CONSTANT_S = 0.2  # of the average of a box's sides
 STILL = 1.0  # mean change of a face's thumbnail, 0..255, under which it has not moved; see docs/runtime.md
@@ -46,12 +47,12 @@ class Follower:
     ) -> None:
         """Update what is known of these faces; one that is not found stays as it was.
 
-        found: by number, the faces that a search of the whole frame found in this one. image: uint8 BGR [h, w, 3];
-        at: its time, seconds on the source's clock.
+        found: by number, the faces that a search of the frame found in this one; where it is not sure (MIN_SCORE), they
+        are places to look at. image: uint8 BGR [h, w, 3]; at: its time, seconds on the source's clock.
         """
         before = [(face.seen, face.detection.box) for face in faces]
         for face in faces:
-            if face.number in found:
+            if face.number in found and found[face.number].score >= MIN_SCORE:
                 face.confirmed = at
         for face in self._unlocated(faces, found, image, at) if self._locator else faces:
             self._detect(face, found.get(face.number), image, at)
@@ -61,11 +62,11 @@ class Follower:
     def _unlocated(
         self, faces: Sequence[FaceState], found: Mapping[int, Detection], image: NDArray[np.uint8], at: float
     ) -> list[FaceState]:
-        """Bring the faces that the locator is sure of to where they are; returns the others."""
+        """Bring the faces that the locator is sure of to where they are; returns those that the detector looks for."""
         unlocated = []
         for face, (detection, anchor) in zip(faces, self._locate(faces, found, image, at), strict=True):
             target = found[face.number].box if face.number in found else _expected(face, at)
-            sure = detection.score >= MIN_SCORE and overlap(detection.box, target) >= MIN_OVERLAP
+            sure = detection.score >= MIN_LOCATED and overlap(detection.box, target) >= MIN_OVERLAP
             if sure and not 0 < face.next_check - at <= CHECK_INTERVALS_S[-1]:
                 self._check(face, detection, image, at)
             if sure and 0 <= at - face.confirmed < MAX_UNCONFIRMED_S:
@@ -76,7 +77,8 @@ class Follower:
                 face.anchor, face.seen, face.thumbnail = anchor, at, None
             else:
                 face.anchor = None
-                unlocated.append(face)
+                if face.number in found or not 0 < face.next_look - at <= RETRY_S:
+                    unlocated.append(face)
         return unlocated
 
     def _check(self, face: FaceState, located: Detection, image: NDArray[np.uint8], at: float) -> None:
@@ -108,7 +110,7 @@ class Follower:
         boxes = {
             i: box
             for i, (face, (detection, anchor)) in enumerate(zip(faces, located, strict=True))
-            if detection.score >= MIN_SCORE and _is_off(box := _corrected(detection.box, face.offset), anchor)
+            if detection.score >= MIN_LOCATED and _is_off(box := _corrected(detection.box, face.offset), anchor)
         }
         if boxes:
             again = self._locator(image, list(boxes.values()))
@@ -132,8 +134,10 @@ class Follower:
             near = self.near(image, whole.box) if whole else None
         if near is not None:
             face.thumbnail = thumbnail(image, near.box)
-        if near or whole:
+        if near or (whole and whole.score >= MIN_SCORE):
             face.detection, face.seen, face.confirmed = near or target, at, at
+        else:
+            face.next_look = at + RETRY_S
 
     def near(self, image: NDArray[np.uint8], box: Box) -> Detection | None:
         """The face that the detector finds in the region around `box` of an image (uint8 BGR [h, w, 3])."""

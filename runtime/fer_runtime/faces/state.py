@@ -28,6 +28,8 @@ class FaceState:
     """How often the locator's box was held against the detector's."""
     next_check: float = 0.0
     """When it is the next time, seconds on the source's clock."""
+    next_look: float = 0.0
+    """When the detector looks for it again, where it did not see it; seconds on the source's clock."""
     offset: NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
     """Of the detector's box from the locator's, averaged: x and y in the box's sides, logarithms of both sides."""
     anchor: Box | None = None

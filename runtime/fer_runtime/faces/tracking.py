@@ -1,12 +1,12 @@
 """Faces over time: which face is which, from frame to frame."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_runtime.faces.detection import Detection, Detector
+from fer_runtime.faces.detection import MIN_SCORE, Detection, Detector
 from fer_runtime.faces.following import MIN_OVERLAP, Follower
 from fer_runtime.faces.locating import Locator
 from fer_runtime.faces.searching import DEFAULT_INTERVAL_S, Search
@@ -18,6 +18,8 @@ from fer_runtime.types import Box, Frame
 MAX_UNSEEN_S = 0.6  # for which a face is kept without being seen: a turned head, a hand before it
 MAX_FRAME_GAP_S = 1.5  # between two frames over which a face is the same: of cameras that give one per second
 MIN_PAUSE_S = 0.2  # between searches for the sake of faces that were lost: some come and go
+MAX_PROPOSALS = 8  # of a search, that are looked at closely: the likeliest
+LOOKS = 2  # at proposals in one frame, so that none waits for many
 SAME = 0.6  # overlap of two faces' boxes from which on they are one face, that of the older
 SCENE_CUT = 25.0  # mean change of a thumbnail's pixels, 0..255, from which on it shows another scene
 SCENE_THUMBNAIL = (32, 24)  # width, height
@@ -26,9 +28,10 @@ SCENE_THUMBNAIL = (32, 24)  # width, height
 class Tracker:
     """Searches frames for new faces when that is due, and follows the known ones in every frame.
 
-    A search is due after an interval, in a new scene, where a face was lost, and while there are too many to follow.
-    What it finds is joined to the known faces by overlap, the largest first (as in SORT, Bewley et al. 2016,
-    arXiv:1602.00763, without its motion model: at a camera's pace a face overlaps itself).
+    A search is due after an interval, in a new scene, and where a face was lost. What it finds is joined to the known
+    faces by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model: at
+    a camera's pace a face overlaps itself). Of the rest, what the search is sure of is a new face; what it proposes
+    with less certainty is looked at closely by the nearby detector, some in every frame.
     """
 
     def __init__(
@@ -38,19 +41,22 @@ class Tracker:
         profile: Profile,
         interval: float = DEFAULT_INTERVAL_S,
         locator: Locator | None = None,
+        proposer: Detector | None = None,
     ) -> None:
         """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both.
 
         interval: seconds between two searches; 0: search every whole frame. locator: follows the faces of which it is
-        sure; without one the nearby detector follows them all.
+        sure; without one the nearby detector follows them all. proposer: for searches, in place of whole: cheaper, and
+        not sure of all that it finds.
         """
-        self._whole, self._profile = whole, profile
-        self._search = Search(whole, interval)
+        self._whole, self._profile, self._interval = whole, profile, interval
+        self._search = Search(proposer or whole, interval)
         self._follower = Follower(nearby, locator)
         self._faces: list[FaceState] = []
         self._count = 0  # of faces so far
         self._last = 0.0  # time of the last frame
         self._scene: NDArray[np.uint8] | None = None
+        self._proposals: list[Detection] = []  # of the last search, not looked at yet
 
     def __call__(self, frame: Frame) -> list[FaceState]:
         """The faces of this frame, and those seen shortly before; a frame without a time stands alone."""
@@ -62,31 +68,50 @@ class Tracker:
             return [self._new(self._follower.near(image, each.box) or each, 0.0) for each in found]
         self._faces = [face for face in self._faces if self._is_known(face, at)]
         if self._is_cut(image):
-            self._faces = []
+            self._faces, self._proposals = [], []
             self._search.hasten(at)
         self._bring_up_to_date(image, at)
         self._last = at
         return list(self._faces)
 
     def _bring_up_to_date(self, image: NDArray[np.uint8], at: float) -> None:
-        found: Mapping[int, Detection] = {}
-        many = len(self._faces) > self._follower.most
-        if many:
-            self._search.hasten(at)
-        if self._search.is_due(at):
+        if len(self._faces) > self._follower.most:
             with self._profile.stage("detect"):
-                detections = self._search(image, at, [face.detection.box for face in self._faces])
-            found = self._joined(detections or [], at)
-        if many:
+                found = self._joined(self._whole(image), at)
             for face in self._faces:
                 if face.number in found:
                     face.detection, face.seen = found[face.number], at
-        elif self._faces:
+            return
+        found = self._searched(image, at) if self._search.is_due(at) else {}
+        if self._faces:
             with self._profile.stage("follow"):
                 self._follower(self._faces, found, image, at)
             self._faces = _distinct(self._faces)
             if any(self._last <= face.seen < at for face in self._faces):  # one was lost just now
                 self._search.hasten(at, MIN_PAUSE_S)
+        if self._proposals:
+            with self._profile.stage("detect"):
+                self._look_at_proposals(image, at)
+
+    def _searched(self, image: NDArray[np.uint8], at: float) -> dict[int, Detection]:
+        """Search the frame: what was found of each face, new ones too, by its number."""
+        with self._profile.stage("detect"):
+            detections = self._search(image, at, [face.detection.box for face in self._faces])
+        if detections is None:
+            return {}
+        return self._joined(detections, at)
+
+    def _look_at_proposals(self, image: NDArray[np.uint8], at: float) -> None:
+        """Add those of the next proposals that are faces; of all where frames come more slowly than searches."""
+        looks = LOOKS if at - self._last < self._interval else MAX_PROPOSALS
+        while self._proposals and looks:
+            box = self._proposals.pop(0).box
+            if any(overlap(face.detection.box, box) >= MIN_OVERLAP for face in self._faces):
+                continue
+            looks -= 1
+            near = self._follower.near(image, box)
+            if near and near.score >= MIN_SCORE and not _join([face.detection.box for face in self._faces], [near.box]):
+                self._faces.append(self._new(near, at))
 
     def _is_known(self, face: FaceState, at: float) -> bool:
         """Whether a face is still expected: it was in the last frame, or missing for a short time only."""
@@ -107,10 +132,12 @@ class Tracker:
         return before is not None and difference(before, self._scene) > SCENE_CUT
 
     def _joined(self, detections: Sequence[Detection], at: float) -> dict[int, Detection]:
-        """What a search found of each face, by its number; faces that are not known yet are added."""
+        """What a search found of each face, by its number; faces that are not known yet are added, or proposed."""
         joined = _join([face.detection.box for face in self._faces], [detection.box for detection in detections])
         found = {self._faces[i].number: detections[j] for i, j in joined.items()}
-        new = [self._new(d, at) for j, d in enumerate(detections) if j not in joined.values()]
+        rest = [detection for j, detection in enumerate(detections) if j not in joined.values()]
+        self._proposals = [each for each in rest if each.score < MIN_SCORE][:MAX_PROPOSALS]
+        new = [self._new(each, at) for each in rest if each.score >= MIN_SCORE]
         self._faces += new
         return found | {face.number: face.detection for face in new}
 

@@ -41,11 +41,13 @@ class Loop:
         pace: Pace | None = None,
         on_idle: OnIdle = always,
         locator: Locator | None = None,
+        proposer: Detector | None = None,
     ) -> None:
         """detector: of whole frames; nearby: of the region around a known face; RetinaFace's when None.
 
-        locator: follows faces between the detectors' looks. When None, the package's own does where `nearby` is a
-        RetinaFace, of which it has learned where a face is, and `interval` is not 0; else `nearby` does.
+        locator: follows faces between the detectors' looks. proposer: searches frames for places where faces may be,
+        at which `nearby` looks. When None, the package's own do so where `nearby` is a RetinaFace, of which the locator
+        has learned where a face is, and `interval` is not 0; else `nearby` and `detector` do.
 
         max_fps: frames per second of the source's own time at most; frames in between are passed over.
         profile: takes the durations of the stages. blur: makes the faces of every frame that is given unrecognisable.
@@ -57,9 +59,9 @@ class Loop:
         self._source = source
         self._classifier = classifier
         detector, nearby = detector or RetinaFace(), nearby or RetinaFace.nearby()
-        if locator is None and interval and isinstance(nearby, RetinaFace):
-            locator = Locator()
-        self._tracker = Tracker(detector, nearby, self._profile, interval, locator)
+        if interval and isinstance(nearby, RetinaFace):
+            locator, proposer = locator or Locator(), proposer or RetinaFace.proposing(nearby.threads)
+        self._tracker = Tracker(detector, nearby, self._profile, interval, locator, proposer)
         self._faces: list[FaceState] = []
         self._pace = pace or Pace(max_fps, live=source.live)
         self._blur = blur

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fer_runtime.faces.following import MIN_SCORE
+from fer_runtime.faces.following import MIN_LOCATED
 from fer_runtime.faces.locating import SIZE
 from fer_train.locator.samples import Samples
 from fer_train.locator.views import plain
@@ -56,7 +56,7 @@ def _score(network: Network, pixels: Tensor, places: Tensor) -> ConditionScore:
         outputs = network(pixels.round().clamp(0, 255))
     longer = torch.exp(places[:, 2:4]).amax(1)
     off = (outputs[:, 5:] - places[:, 4:]).reshape(-1, 5, 2).norm(dim=2).mean(1) / longer
-    recall = float((outputs[:, 0].sigmoid() >= MIN_SCORE).float().mean())
+    recall = float((outputs[:, 0].sigmoid() >= MIN_LOCATED).float().mean())
     return ConditionScore(len(places), recall, float(np.percentile(off.numpy(), 95)))
 
 
