@@ -16,30 +16,6 @@ from starlette.types import Scope
 from fer_runtime.outputs.web import site
 
 ROOT: Final = "/demo/"
-# Instead of the device's page's: this one takes the visitor's camera, runs WebAssembly in workers, and shows files that
-# the visitor picks (blob:). The two cross-origin headers give it threads.
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
-    "style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-embedder-policy": "require-corp",
-    "cache-control": "no-cache",  # kept, and asked for again with its ETag: a page that was built anew is shown at once
-}
-# Not the system's table of types, which differs; a browser compiles no WASM and runs no script of another type.
-MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".onnx": "application/octet-stream",
-    ".svg": "image/svg+xml",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-}
-COMPRESSED = set(MEDIA_TYPES) - {".onnx"}  # weights hardly get smaller
 
 
 def routes(folder: Path) -> list[BaseRoute]:
@@ -64,9 +40,9 @@ class _Demo(StaticFiles):
         if not isinstance(response, FileResponse) or response.stat_result is None:
             return response
         file, asked = Path(response.path), Headers(scope=scope)
-        if file.suffix in MEDIA_TYPES:
-            response.headers["content-type"] = MEDIA_TYPES[file.suffix]
-        if file.suffix not in COMPRESSED:
+        if file.suffix in site.MEDIA_TYPES:
+            response.headers["content-type"] = site.MEDIA_TYPES[file.suffix]
+        if file.suffix not in site.COMPRESSED:
             return response
         response.headers["vary"] = "accept-encoding"
         if "gzip" not in asked.get("accept-encoding", "") or "range" in asked:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fer_runtime.outputs.web import demo
+from fer_runtime.outputs.web import demo, site
 from fer_runtime.outputs.web.api import FACES
 from fer_runtime.outputs.web.problems import refusal
 
@@ -37,7 +37,7 @@ REFUSAL = (
 class Guard:
     """ASGI middleware: methods, sizes, Host, Origin and token are checked, and every response gets HEADERS.
 
-    What lies below demo.ROOT gets demo.HEADERS over them.
+    What lies below demo.ROOT gets site.HEADERS over them.
     """
 
     def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
@@ -55,7 +55,7 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        fixed = HEADERS | (demo.HEADERS if scope["path"].startswith(demo.ROOT) else {})
+        fixed = HEADERS | (site.HEADERS if scope["path"].startswith(demo.ROOT) else {})
         refused = self._refused(scope, headers) or self._signed_in(scope, headers)
         await (refused or self._app)(scope, receive, secured)
 

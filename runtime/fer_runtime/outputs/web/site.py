@@ -14,13 +14,38 @@ from typing import Any
 from fer_runtime.errors import FerError
 from fer_runtime.faces import locating
 from fer_runtime.faces.detection import retinaface_weights
-from fer_runtime.files import make_folder, write_text, written_whole
+from fer_runtime.files import make_folder, written_whole
 from fer_runtime.model.manifest import METADATA_KEY
 from fer_runtime.model.session import Classifier, default_model, open_session, read_model
 
 MODELS = "model"  # their folder in the page's
 FACTS = f"{MODELS}/site.json"
 PAGE = ("index.html", "sw.js")
+# What a host should send with it: it takes the visitor's camera, runs WebAssembly in workers, and shows files that the
+# visitor picks (blob:). The two cross-origin headers give it threads.
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+    "style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+    "cache-control": "no-cache",  # kept, and asked for again with its ETag: a page that was built anew is shown at once
+}
+# Not the system's table of types, which differs; a browser compiles no WASM and runs no script of another type.
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".onnx": "application/octet-stream",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
+COMPRESSED = set(MEDIA_TYPES) - {".onnx"}  # weights hardly get smaller
+
 HOW = "expected a folder that `make web-demo` built or `fer-export --site` wrote"
 
 
@@ -44,13 +69,22 @@ def fill(page: Path, classifier: Path | None = None) -> None:
 
     classifier: a file that fer-export wrote; None for the package's default. Raises FerError for any other file.
     """
-    models = _models(classifier or default_model())
     make_folder(page / MODELS)
-    for name, data in models.items():
-        with written_whole(page / MODELS / f"{name}.onnx") as temp_path:
+    for name, data in models(classifier or default_model()).items():
+        with written_whole(page / name) as temp_path:
             temp_path.write_bytes(data)
-    facts: dict[str, Any] = {name: _facts(name, data) for name, data in models.items()}
-    write_text(page / FACTS, json.dumps(facts | {"version": version("fer-edge")}, indent=1, sort_keys=True) + "\n")
+
+
+def models(classifier: Path) -> dict[str, bytes]:
+    """The files of a page's folder of models, by their path in the page: the networks as the runtime has them, and what
+    they are. Raises FerError for a classifier that fer-export did not write.
+    """
+    Classifier(classifier)
+    locator = (resources.files("fer_runtime") / "assets" / locating.MODEL).read_bytes()
+    networks = {"classifier": read_model(classifier), "detector": retinaface_weights(), "locator": locator}
+    facts: dict[str, Any] = {name: _facts(name, data) for name, data in networks.items()}
+    text = json.dumps(facts | {"version": version("fer-edge")}, indent=1, sort_keys=True) + "\n"
+    return {f"{MODELS}/{name}.onnx": data for name, data in networks.items()} | {FACTS: text.encode()}
 
 
 def check_copy(page: Path, site: Path) -> None:
@@ -80,13 +114,6 @@ def copy(page: Path, site: Path, classifier: Path) -> bool:
         shutil.copytree(page, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MODELS))
         fill(folder, classifier)
     return replaced
-
-
-def _models(classifier: Path) -> dict[str, bytes]:
-    """The bytes of each network, as the runtime has them."""
-    Classifier(classifier)  # refuses what is not ours
-    locator = (resources.files("fer_runtime") / "assets" / locating.MODEL).read_bytes()
-    return {"classifier": read_model(classifier), "detector": retinaface_weights(), "locator": locator}
 
 
 def _facts(name: str, data: bytes) -> dict[str, Any]:
