@@ -42,14 +42,19 @@ demo: $(INSTALLED)
 # place: what was there stays until the new one is whole.
 SITE := build/site
 
-web-demo: $(RUN_VENV)/.installed
-	@npm --version >/dev/null 2>&1 || { echo "make web-demo needs Node 20.19 or newer with npm: sudo apt-get install nodejs npm, or https://nodejs.org" >&2; exit 1; }
+web-demo: $(RUN_VENV)/.installed runtime/browser/node_modules/.package-lock.json
 	rm -rf $(SITE).new
-	cd runtime/browser && npm ci && FER_SITE_OUT="$(abspath $(SITE).new)" npm run build
+	cd runtime/browser && FER_SITE_OUT="$(abspath $(SITE).new)" npm run build
 	$(RUN_BIN)/python -m fer_runtime.cli.site $(SITE).new
 	rm -rf $(SITE)
 	mv $(SITE).new $(SITE)
 	@echo "the page: $(SITE)"
+
+runtime/browser/node_modules/.package-lock.json: runtime/browser/package-lock.json
+	@node -e "const [a, b] = process.versions.node.split('.'); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)" 2>/dev/null \
+		&& npm --version >/dev/null 2>&1 || { echo "make web-demo needs Node 20.19 or newer, and npm: https://nodejs.org, or on Debian 13 sudo apt-get install nodejs npm" >&2; exit 1; }
+	cd runtime/browser && npm ci
+	touch $@
 
 test: lint
 	$(BIN)/python -m pytest

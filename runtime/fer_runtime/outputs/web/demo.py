@@ -40,10 +40,9 @@ class _Demo(StaticFiles):
         if not isinstance(response, FileResponse) or response.stat_result is None:
             return response
         file, asked = Path(response.path), Headers(scope=scope)
-        if file.suffix in site.MEDIA_TYPES:
-            response.headers["content-type"] = site.MEDIA_TYPES[file.suffix]
-        if file.suffix not in site.COMPRESSED:
+        if file.suffix not in site.MEDIA_TYPES:
             return response
+        response.headers["content-type"] = site.MEDIA_TYPES[file.suffix]
         response.headers["vary"] = "accept-encoding"
         if "gzip" not in asked.get("accept-encoding", "") or "range" in asked:
             return response

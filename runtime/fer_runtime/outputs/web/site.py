@@ -20,7 +20,7 @@ from fer_runtime.model.session import Classifier, default_model, open_session, r
 
 MODELS = "model"  # their folder in the page's
 FACTS = f"{MODELS}/site.json"
-PAGE = ("index.html", "sw.js")
+PAGE = ("index.html",)
 # What a host should send with it: it takes the visitor's camera, runs WebAssembly in workers, and shows files that the
 # visitor picks (blob:). The two cross-origin headers give it threads.
 HEADERS = {
@@ -44,8 +44,6 @@ MEDIA_TYPES = {
     ".wasm": "application/wasm",
     ".webmanifest": "application/manifest+json",
 }
-COMPRESSED = set(MEDIA_TYPES) - {".onnx"}  # weights hardly get smaller
-
 HOW = "expected a folder that `make web-demo` built or `fer-export --site` wrote"
 
 
