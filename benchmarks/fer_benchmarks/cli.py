@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     help="Seconds of calls per file, threads and batch; MLPerf uses 600.",
 )  # fmt: skip
 @click.option(
-    "--against", type=click.Choice(["cv2"]), multiple=True, help="Also time each file in OpenCV's own engine."
+    "--against", type=click.Choice(["cv2", "web"]), multiple=True,
+    help="Also time each file in OpenCV's own engine, or in the page that runs in a browser, in Chromium.",
+)  # fmt: skip
+@click.option(
+    "--page", type=FILE, metavar="FOLDER", help="The page of --against web, of make web-demo.  [default: build/site]"
 )
 @click.option(
     "--peer", "peers", type=FILE, multiple=True, metavar="FILE.json", help="Another classifier, run by its own command."
@@ -85,7 +89,8 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     if weighs and not options["data"] and not any(model.scores for other in joined for model in other.models):
         raise click.UsageError(f"--{weighs[0].replace('_', '-')} weighs accuracy against time: give --data too")
     foreign = ForeignOptions(*(options[name] for name in ("labels", "size", "colour", "mean", "std")))
-    under_test = specs.of_files(files, foreign, list(options["against"])) + [
+    page = _page(options) if files else None
+    under_test = specs.of_files(files, foreign, options["against"], page) + [
         specs.of_peer(path) for path in options["peers"]
     ]
     if under_test:
@@ -107,6 +112,19 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
         plot.write(options["png"], report)
     terminal.show(report)
     return _exit_code(report)
+
+
+def _page(options: Mapping[str, Any]) -> Path | None:
+    """The page in which "web" runs, if that is asked for. Raises FerError for a folder that is none."""
+    from fer_runtime.outputs.web import site
+
+    if "web" not in options["against"]:
+        if options["page"]:
+            raise click.UsageError("--page is the page of --against web: give that too")
+        return None
+    page = Path(options["page"] or site.BUILT)
+    site.check(page)
+    return page
 
 
 def _measured(under_test: "list[ModelSpec]", options: Mapping[str, Any]) -> "Report":

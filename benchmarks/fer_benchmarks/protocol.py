@@ -57,21 +57,21 @@ def serve(load: Callable[[], Predict], crops: NDArray[np.uint8]) -> None:
     Lines in: {"calls": n, "batch": b, "pace_hz": calls per second or null}, or {"score": file of crops (.npy)}.
     Lines out: first `Ready`, then a `Block` or a `Scored` for each request, as JSON.
     """
-    out = _own_stdout()
+    out = own_stdout()
     start = time.perf_counter()
     predict = load()
     loaded = time.perf_counter()
     predict(crops[:1])
     first = time.perf_counter()
-    _write(out, Ready((loaded - start) * 1e3, (first - loaded) * 1e3))
+    write(out, Ready((loaded - start) * 1e3, (first - loaded) * 1e3))
     for line in sys.stdin:
         request = json.loads(line)
         if "score" in request:
             faces = np.load(request["score"])
             chunks = [predict(faces[at : at + SCORE_BATCH]).tolist() for at in range(0, len(faces), SCORE_BATCH)]
-            _write(out, Scored([row for chunk in chunks for row in chunk]))
+            write(out, Scored([row for chunk in chunks for row in chunk]))
         else:
-            _write(out, _block(predict, crops, request["calls"], request["batch"], request["pace_hz"]))
+            write(out, _block(predict, crops, request["calls"], request["batch"], request["pace_hz"]))
 
 
 def _block(predict: Predict, crops: NDArray[np.uint8], calls: int, batch: int, pace_hz: float | None) -> Block:
@@ -89,14 +89,15 @@ def _block(predict: Predict, crops: NDArray[np.uint8], calls: int, batch: int, p
     return Block(took, (time.process_time() - busy) * 1e3 / calls, _peak_memory_bytes())
 
 
-def _own_stdout() -> TextIO:
+def own_stdout() -> TextIO:
     """Standard output for replies alone: what libraries print there goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out
 
 
-def _write(out: TextIO, message: Ready | Block | Scored) -> None:
+def write(out: TextIO, message: Ready | Block | Scored) -> None:
+    """Send one line."""
     out.write(json.dumps(asdict(message)) + "\n")
     out.flush()
 

@@ -20,6 +20,8 @@ from fer_runtime.system.host import Machine
 
 SCHEMA = 3
 TOOL = "fer-bench"
+WEB = "web"  # the engine onnxruntime-web, in a browser
+REPEATED = ("cv2", WEB)  # engines in which a file runs once more: what it predicts is known already
 PERCENTILES = ("p50", "p90", "p95", "p99")
 
 Interval = tuple[float, float]  # low and high end, of 95 %

@@ -16,11 +16,15 @@ PACKAGES = {
     "ffprobe": "ffmpeg",
     "strace": "strace",
     "unshare": "util-linux mount",
+    "node": "nodejs npm",
+    "chromium": "chromium",
 }
 COMMANDS = {
     "rtsp": ["/usr/bin/python3", "-c", GSTREAMER],
     "ffprobe": ["ffprobe", "-version"],
     "strace": ["strace", "-o", "/dev/null", "true"],
+    "node": ["node", "-e", "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)"],
+    "chromium": ["chromium", "--version"],
     "unshare": ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"],
 }
 

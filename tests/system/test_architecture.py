@@ -29,7 +29,7 @@ EXPORT_TAKES = {"model", "checkpoint", "ranges", "inference", "balance", "locato
 # Folders of a package from the bottom up: each may import those of earlier rows, and none beside it in its own row.
 # Single modules at a package's top that are not named here are the lowest row, 0. docs/architecture.md has the same.
 ROWS = {
-    "fer_benchmarks": [["classifiers"], ["measure"], ["pipeline", "report"], ["cli"]],
+    "fer_benchmarks": [["browser"], ["classifiers"], ["measure"], ["pipeline", "report"], ["cli"]],
     "fer_export": [
         ["graph", "loading"],
         ["quantization"],

@@ -4,11 +4,13 @@ environments.
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fer_benchmarks.classifiers import foreign
 from fer_benchmarks.classifiers.backends import Plain, Task
+from fer_benchmarks.results import WEB
 from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 from fer_runtime.model import cost
@@ -17,6 +19,8 @@ from fer_runtime.model.normalization import ForeignOptions
 from fer_runtime.model.preprocessing import FER2013, Framing
 from fer_runtime.model.session import Classifier, open_file
 from fer_runtime.records import from_plain
+
+PYTHON = (sys.executable, "-P", "-m")
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,21 @@ class _PeerFile:
     macs: int | None = None
 
 
-def of_files(files: list[Path], options: ForeignOptions, against: list[str]) -> list[ModelSpec]:
-    """A model per file, followed by the same file in each engine of `against`. Raises FerError for a bad file."""
+def of_files(
+    files: list[Path], options: ForeignOptions, against: Sequence[str], page: Path | None = None
+) -> list[ModelSpec]:
+    """A model per file, followed by the same file in each engine of `against`. Raises FerError for a bad file.
+
+    page: the folder of the page in which "web" runs.
+    """
     specs = []
     for name, file in zip(_names(files), files, strict=True):
         own, plain = _of_file(name, file, options)
         specs.append(own)
-        specs += [_in_engine(own, Task(engine, str(file), plain)) for engine in against]
+        for engine in against:
+            in_page = (*PYTHON, "fer_benchmarks.classifiers.web_worker", str(file), str(page), "{threads}")
+            command = in_page if engine == WEB else _command(Task(engine, str(file), plain))
+            specs.append(_in_engine(own, engine, command))
     return specs
 
 
@@ -151,11 +163,9 @@ def _facts(file: Path) -> FileFacts:
     return FileFacts(file.stat().st_size, sha256(file))
 
 
-def _in_engine(own: ModelSpec, task: Task) -> ModelSpec:
-    name = f"{own.name} ({task.engine})"
-    return replace(own, name=name, engine=task.engine, command=_command(task), required=False, notes=())
+def _in_engine(own: ModelSpec, engine: str, command: tuple[str, ...]) -> ModelSpec:
+    return replace(own, name=f"{own.name} ({engine})", engine=engine, command=command, required=False, notes=())
 
 
 def _command(task: Task) -> tuple[str, ...]:
-    worker = (sys.executable, "-P", "-m", "fer_benchmarks.classifiers.worker")
-    return (*worker, json.dumps(asdict(task)), "{threads}")
+    return (*PYTHON, "fer_benchmarks.classifiers.worker", json.dumps(asdict(task)), "{threads}")

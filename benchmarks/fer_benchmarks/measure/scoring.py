@@ -13,7 +13,7 @@ from fer_benchmarks.classifiers.specs import ModelSpec
 from fer_benchmarks.measure import accuracy, statistics
 from fer_benchmarks.measure.accuracy import Data
 from fer_benchmarks.measure.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from fer_benchmarks.results import ModelResult, PairedTest, Robustness
+from fer_benchmarks.results import REPEATED, ModelResult, PairedTest, Robustness
 from fer_runtime.data.dataset import stratified
 
 ROBUSTNESS_FACES = 1000  # forty times each: all of FER2013's would take minutes per file
@@ -91,7 +91,7 @@ class _Scoring:
 
     def score_corrupted(self, name: str, images: NDArray[np.uint8], scratch: Path) -> None:
         """The next severity of a corruption; another engine of the same file would only repeat it."""
-        if self._worker and self._spec.engine != "cv2":
+        if self._worker and self._spec.engine not in REPEATED:
             with tolerating(self._spec, self._fail):
                 self._corrupted.setdefault(name, []).append(self._accuracy(self._worker, images, scratch))
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_benchmarks.results import Report
+from fer_benchmarks.results import REPEATED, Report
 from fer_runtime.errors import FerError
 from fer_runtime.files import written_whole
 
@@ -26,7 +26,7 @@ def write(path: Path, report: Report) -> None:
     points = {}
     for model in report.models:
         run = model.run(ranking.threads, ranking.batch)
-        if run and model.scores and model.engine != "cv2":  # the same network again would hide what matters
+        if run and model.scores and model.engine not in REPEATED:  # the same network again would hide what matters
             points[model.title] = (run.back_to_back, model.scores)
     if not points:
         raise FerError("there is no accuracy to draw over the latency: give --data")

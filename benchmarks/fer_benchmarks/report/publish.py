@@ -9,7 +9,7 @@ import click
 
 from fer_benchmarks import results
 from fer_benchmarks.report import tables
-from fer_benchmarks.results import Report
+from fer_benchmarks.results import REPEATED, Report
 from fer_runtime.cli.entry import run
 from fer_runtime.cli.options import FILE
 from fer_runtime.errors import FerError
@@ -27,7 +27,7 @@ def readme(report: Report) -> str:
     lines = [f"| {' | '.join([*head, 'file'])} |", "|---" * (len(head) + 1) + "|"]
     for model in report.models:
         run = model.run(report.ranking.threads, report.ranking.batch)
-        if model.engine == "cv2" or not run or not model.scores:
+        if model.engine in REPEATED or not run or not model.scores:
             continue
         cells = [
             model.name.split(".")[0] if model.name.endswith(".onnx") else model.name,

@@ -1,0 +1,1 @@
+"""The page that runs in a browser, served as a host would and driven in Chromium."""

@@ -1,0 +1,88 @@
+"""The page in a headless Chromium, driven by playwright."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_runtime.errors import FerError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+INSTALL = "sudo apt-get install chromium"
+# No sandbox: it fails for root and in containers, and the page is our own. Nothing is asked of other hosts.
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+START_TIMEOUT_MS = 120_000  # a Raspberry Pi compiles the 14 MB of WebAssembly
+
+
+def camera_flags(video: Path) -> tuple[str, ...]:
+    """What makes a .y4m or .mjpeg file Chromium's only camera, in a loop, and lets the page have it."""
+    return (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={video}",
+    )
+
+
+@contextmanager
+def running(flags: Sequence[str] = ()) -> Iterator["Browser"]:
+    """A Chromium until the end of the block. Raises FerError where there is none, or no playwright."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        raise FerError("playwright, which drives the browser, is missing: pip install playwright") from error
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
+        except Error as error:
+            reason = str(error).strip().splitlines()[0]
+            raise FerError(f"no Chromium starts here ({reason}): {INSTALL}") from error
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_harness(browser: "Browser", address: str) -> "Page":
+    """The page at `address` with its functions for tests and benchmarks, window.fer."""
+    page = browser.new_page()
+    page.set_default_timeout(START_TIMEOUT_MS)
+    page.goto(f"{address}?harness", wait_until="domcontentloaded")
+    page.wait_for_function("window.fer !== undefined")
+    return page
+
+
+def ask(page: "Page", method: str, *arguments: object) -> Any:
+    """The result of a function of window.fer. Raises FerError with the sentence that the page would show."""
+    from playwright.sync_api import Error
+
+    try:
+        return page.evaluate(f"given => window.fer.{method}(...given)", list(arguments))
+    except Error as error:
+        sentence = str(error).removeprefix("Page.evaluate: ").removeprefix("Error: ").splitlines()[0]
+        raise FerError(sentence) from error
+
+
+def cpu_seconds(browser: "Browser") -> float:
+    """Processor time that all processes of the browser have used so far."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return float(sum(process["cpuTime"] for process in processes))
+
+
+def peak_memory_bytes(browser: "Browser") -> int | None:
+    """Largest resident memory of the process that runs the page; None where the system does not tell it."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    statuses = [Path(f"/proc/{process['id']}/status") for process in processes if process["type"] == "renderer"]
+    lines = [line for status in statuses if status.exists() for line in status.read_text().splitlines()]
+    return max((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), default=None)
