@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from fer_runtime.cli import options
 from fer_runtime.cli import options as shared
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fer_runtime.data.dataset import Dataset, Faces
     from fer_runtime.model.manifest import Manifest
 
+ONNX = b"\x08"  # the first byte of such files: field 1 of the protobuf, their version
 SUFFIX = {"fp32": ".onnx", "fp16": ".fp16.onnx", "int8": ".int8.onnx"}
 
 
@@ -64,6 +66,11 @@ def _by_name(_context: click.Context, _argument: click.Parameter, value: Path) -
     "--balance", type=options.TEXT, metavar="MIX",
     help="Predict each class as often as in this mix: none, labels, votes, between, uniform, or a JSON file of shares.",
 )  # fmt: skip
+@click.option(
+    "--site", type=FILE, metavar="DIR",
+    help="Also write a page that runs in a browser with this model in it; MODEL may be a file of fer-export then.",
+)  # fmt: skip
+@click.option("--page", type=FILE, metavar="DIR", help="The page to copy, of make web-demo.  [default: build/site]")
 @click.option("--arch", metavar="FILE:CLASS", help="The class of the network, for bare weights (a state_dict).")
 @shared.foreign_network
 @click.option("--unsafe-pickle", is_flag=True, help="Load a whole pickled network; this runs code from the file.")
@@ -79,6 +86,8 @@ def cli(
     min_speedup: float | None,
     threads: int,
     balance: str | None,
+    site: Path | None,
+    page: Path | None,
     arch: str | None,
     labels: tuple[str, ...],
     size: int | None,
@@ -97,6 +106,14 @@ def cli(
     written, and the exit code is 3, when a limit is exceeded: a logit that differs from PyTorch's by more than 1e-4
     of max(1, |logit|) (fp16: 2e-2), or int8 that loses more than --max-drop or agrees on less than 98 % of --data.
     """
+    if page and not site:
+        raise click.UsageError("--page is the page that --site copies: give --site DIR too")
+    if site:
+        _check_site(site, page)
+        if _is_onnx(model):
+            _refuse_others(model)
+            _write_site(site, page, model)
+            return
     from fer_export.convert import ExportOptions
     from fer_export.loading.load import load
     from fer_export.loading.options import LoadOptions
@@ -117,7 +134,44 @@ def cli(
     options = ExportOptions(precision, max_drop / 100, min_speedup, threads)
     exported = _converted(source, options, calibrated_on, labelled.held_out()[1] if labelled else None)
     compared_on = "generated images" if data is None else f"faces of {data.name}"
-    _deliver(exported, places[exported.chosen], report(exported, options, compared_on, model.stat().st_size), json_file)
+    place = places[exported.chosen]
+    _deliver(exported, place, report(exported, options, compared_on, model.stat().st_size), json_file)
+    if site:
+        _write_site(site, page, place)
+
+
+def _refuse_others(model: Path) -> None:
+    """Raise a usage error for options about an export, where the model needs none."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("model", "site", "page"):
+            raise click.UsageError(f"{model} is exported already: leave out {option.opts[0]}")
+
+
+def _is_onnx(model: Path) -> bool:
+    """Whether the file begins as ONNX files do: with their version."""
+    with model.open("rb") as file:
+        return file.read(1) == ONNX
+
+
+def _check_site(folder: Path, page: Path | None) -> None:
+    """Raise FerError now, instead of after the work, where the page cannot be copied to `folder`."""
+    from fer_runtime.errors import FerError
+    from fer_runtime.outputs.web import site
+
+    if page is None and not Path(site.BUILT).exists():
+        raise FerError(f"no page at {site.BUILT}: `make web-demo` in a checkout builds it; or name one with --page DIR")
+    site.check_copy(page or Path(site.BUILT), folder)
+
+
+def _write_site(folder: Path, page: Path | None, file: Path) -> None:
+    """The page with the exported `file` in it, and a line that says so."""
+    from fer_runtime.outputs.web import site
+
+    replaced = site.copy(page or Path(site.BUILT), folder, file)
+    click.echo(f"{folder}: the page with {file.name}" + (" (an older page was replaced)" if replaced else ""))
 
 
 def _converted(

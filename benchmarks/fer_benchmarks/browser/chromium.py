@@ -1,6 +1,7 @@
 """The page in a headless Chromium, driven by playwright."""
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-START_TIMEOUT_MS = 120_000  # a Raspberry Pi compiles the 14 MB of WebAssembly
+START_TIMEOUT_S = 120.0  # a Raspberry Pi compiles the 14 MB of WebAssembly
 
 
 def camera_flags(video: Path) -> tuple[str, ...]:
@@ -51,11 +52,15 @@ def running(flags: Sequence[str] = ()) -> Iterator["Browser"]:
 
 
 def open_harness(browser: "Browser", address: str) -> "Page":
-    """The page at `address` with its functions for tests and benchmarks, window.fer."""
+    """The page at `address` with its functions for tests and benchmarks, window.fer. Raises FerError without them."""
     page = browser.new_page()
-    page.set_default_timeout(START_TIMEOUT_MS)
+    page.set_default_timeout(START_TIMEOUT_S * 1e3)
     page.goto(f"{address}?harness", wait_until="domcontentloaded")
-    page.wait_for_function("window.fer !== undefined")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not page.evaluate("window.fer !== undefined"):  # wait_for_function needs eval, which the policy refuses
+        if time.monotonic() > deadline:
+            raise FerError(f"the page has no harness after {START_TIMEOUT_S:.0f} seconds: build it again")
+        page.wait_for_timeout(50)
     return page
 
 

@@ -95,11 +95,10 @@ def check_copy(page: Path, site: Path) -> None:
     if site.exists():
         if not site.is_dir():
             raise FerError(f"{site} is a file: expected the name of a folder to write")
-        if any(site.iterdir()):
-            try:
-                check(site)
-            except FerError as error:
-                raise FerError(f"{site} holds other files: expected a new name, or a page to replace") from error
+        foreign = {entry.name for entry in site.iterdir()} - {entry.name for entry in page.iterdir()}
+        if foreign or (any(site.iterdir()) and not (site / FACTS).exists()):
+            named = f" ({min(foreign)})" if foreign else ""
+            raise FerError(f"{site} holds other files{named}: expected a new name, or a page to replace")
 
 
 def copy(page: Path, site: Path, classifier: Path) -> bool:
