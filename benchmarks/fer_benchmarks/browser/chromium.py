@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fer_runtime.errors import FerError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL = "sudo apt-get install chromium"
@@ -51,7 +51,7 @@ def running(flags: Sequence[str] = ()) -> Iterator["Browser"]:
             browser.close()
 
 
-def open_harness(browser: "Browser", address: str) -> "Page":
+def open_harness(browser: "Browser | BrowserContext", address: str) -> "Page":
     """The page at `address` with its functions for tests and benchmarks, window.fer. Raises FerError without them."""
     page = browser.new_page()
     page.set_default_timeout(START_TIMEOUT_S * 1e3)
@@ -77,17 +77,19 @@ def ask(page: "Page", method: str, *arguments: object) -> Any:
 
 def cpu_seconds(browser: "Browser") -> float:
     """Processor time that all processes of the browser have used so far."""
-    session = browser.new_browser_cdp_session()
-    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
-    session.detach()
-    return float(sum(process["cpuTime"] for process in processes))
+    return float(sum(process["cpuTime"] for process in _processes(browser)))
 
 
-def peak_memory_bytes(browser: "Browser") -> int | None:
-    """Largest resident memory of the process that runs the page; None where the system does not tell it."""
-    session = browser.new_browser_cdp_session()
-    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
-    session.detach()
-    statuses = [Path(f"/proc/{process['id']}/status") for process in processes if process["type"] == "renderer"]
+def memory_bytes(browser: "Browser", peak: bool = False) -> int | None:
+    """Resident memory of the process that runs the page, now or at its largest; None where the system tells none."""
+    name = "VmHWM:" if peak else "VmRSS:"
+    statuses = [Path(f"/proc/{each['id']}/status") for each in _processes(browser) if each["type"] == "renderer"]
     lines = [line for status in statuses if status.exists() for line in status.read_text().splitlines()]
-    return max((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), default=None)
+    return max((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), default=None)
+
+
+def _processes(browser: "Browser") -> list[dict[str, Any]]:
+    session = browser.new_browser_cdp_session()
+    processes: list[dict[str, Any]] = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return processes

@@ -1,6 +1,7 @@
 """A static host on loopback that serves a page's folder, and keeps what it was asked for."""
 
 import gzip
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,14 +63,17 @@ def serving(
             path = unquote(urlsplit(self.path).path)
             found = _content(folder, path.removeprefix(below) or "index.html", instead or {}, path.startswith(below))
             status, (kind, data) = (200, found) if found else (404, ("text/plain", b"not here"))
-            packed = "gzip" in self.headers.get("accept-encoding", "")
-            body = _gzipped(data) if packed else data
+            packed, etag = "gzip" in self.headers.get("accept-encoding", ""), _etag(data)
+            if found and self.headers.get("if-none-match") == etag:
+                status, data = 304, b""
+            body = _gzipped(data) if packed and data else data
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            if packed:
+            if packed and data:
                 self.send_header("content-encoding", "gzip")
             self.send_header("content-type", kind)
+            self.send_header("etag", etag)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -98,6 +102,11 @@ def _content(folder: Path, path: str, instead: Mapping[str, bytes], ours: bool) 
         return None
     kind = site.MEDIA_TYPES.get(file.suffix, "application/octet-stream")
     return kind, instead[path] if path in instead else file.read_bytes()
+
+
+@lru_cache(maxsize=32)
+def _etag(data: bytes) -> str:
+    return f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
 
 
 @lru_cache(maxsize=32)

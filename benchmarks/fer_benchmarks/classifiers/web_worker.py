@@ -52,7 +52,7 @@ class WebClassifier:
                 time.sleep(max(0.0, begun + call / pace_hz - time.perf_counter()))
                 took += self._times(1)
         cpu_ms = (chromium.cpu_seconds(self._browser) - cpu_s) * 1e3 / calls
-        return Block(took, cpu_ms, chromium.peak_memory_bytes(self._browser))
+        return Block(took, cpu_ms, chromium.memory_bytes(self._browser, peak=True))
 
     def _times(self, calls: int) -> list[float]:
         asked = {"threads": self._threads, "warmup": 0, "runs": calls, "seconds": MAX_BLOCK_S}
