@@ -139,3 +139,33 @@ def test_real_time_keeps_the_pace_and_passes_over_what_is_late(clip: Path) -> No
     assert seen[-1] >= FRAMES - 6
     assert len(seen) <= 45
     assert max(later - earlier for earlier, later in itertools.pairwise(seen)) >= 2
+
+
+def test_under_systemd_a_stream_that_is_not_there_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tests/vm does the same with a camera and systemd itself."""
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        camera = Camera(tmp_path / "frame.jpg")
+        camera.kill()
+        process = start("fer-run", "--headless", "--source", camera.address, "--max-frames", 3)
+        waiting = f"STATUS=waiting for the source: cannot open stream {camera.address}"
+        assert listener.recv(4096).decode().startswith(f"READY=1\n{waiting}")
+        assert listener.recv(4096).decode().startswith(f"WATCHDOG=1\n{waiting}")
+        camera.start()
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            camera.kill()
+        messages = []
+        while "STOPPING=1" not in messages:
+            messages.append(listener.recv(4096).decode())
+    assert process.returncode == 0, errors
+    assert len(output.splitlines()) == 3
+    assert errors.count("waiting for the source") == 1
+    assert any("first result" in message for message in messages)

@@ -148,6 +148,7 @@ def cli(
     import cv2
 
     from fer_runtime.cli import picture_worker
+    from fer_runtime.cli.waiting import open_when_there
     from fer_runtime.faces.anonymize import Blur
     from fer_runtime.faces.detection import RetinaFace, YuNet
     from fer_runtime.files import check_place, refuse_same, write_text
@@ -168,7 +169,7 @@ def cli(
         if detector
         else (RetinaFace(threads=threads), RetinaFace.nearby(threads))
     )
-    frames = open_source(source, realtime, profile, size, fps)
+    frames = open_when_there(source, lambda: open_source(source, realtime, profile, size, fps))
     facts = classifier.manifest
     log.debug("model: %s, %d pixels, %d classes", facts.precision, facts.size, len(facts.labels))
     log.debug("source: %s, %g fps", "live" if frames.live else "a file", frames.fps)

@@ -51,6 +51,10 @@ class Systemd:
     def close(self) -> None:
         """Say that the run ends on purpose."""
         self._notify("STOPPING=1")
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Leave what is to be told from here on to another one."""
         self._socket.close()
 
     def _notify(self, *lines: str) -> None:
