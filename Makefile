@@ -81,11 +81,13 @@ test-pi: $(INSTALLED)
 test-home-assistant: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m tools.home_assistant
 
-# A virtual machine that boots Debian with its kernel: cameras of the kernel, systemd, a power cut; needs root, an x86-64
-# Debian, and of its packages mmdebstrap, qemu-system-x86 and cpio.
+# Virtual machines that boot Debian with its kernel: cameras of the kernel, systemd, a power cut; needs root, an x86-64
+# Debian, and of its packages mmdebstrap, qemu-system-x86 and cpio. WHOLE=1: also what takes long. IMAGE="trixie arm64":
+# another release, or an emulated arm64 machine.
+IMAGE := bookworm amd64
 test-vm: $(INSTALLED)
-	PYTHONPATH=tests $(BIN)/python -m tools.vm_image
-	$(BIN)/python -m pytest -n 2 --durations=0 tests/vm
+	PYTHONPATH=tests $(BIN)/python -m tools.vm_image $(IMAGE)
+	$(BIN)/python -m pytest -n 2 --durations=0 $(if $(WHOLE),--whole) --image "$(IMAGE)" tests/vm
 
 # Spoiled models, manifests, pictures, requests and broker's packets: our error or a right answer, never a crash.
 fuzz: $(INSTALLED)

@@ -8,14 +8,15 @@ from tools.vm_machine import Done, Machine
 
 BIN = "/opt/fer-edge/bin"
 WEBCAM = "num_inputs=1 input_types=0 node_types=0x1"
-PATIENCE_S = 400  # an emulated command on a busy machine; a minute on an idle one
+PATIENCE_S = 600  # an emulated command on a busy machine; a minute on an idle one
 
 
 class Board:
     """The machine with the commands and a camera."""
 
-    def __init__(self, machine: Machine, data: Path) -> None:
-        self.machine, self.data = machine, data
+    def __init__(self, machine: Machine, data: Path, whole: bool) -> None:
+        """data: a disk that keeps what is written to it; whole: checks are run at length."""
+        self.machine, self.data, self.whole = machine, data, whole
 
     def run(self, command: str, timeout: float = PATIENCE_S) -> Done:
         """A shell's command as root."""
@@ -29,13 +30,21 @@ class Board:
 
     def until(self, condition: str) -> None:
         """Wait until a shell's condition holds in the machine."""
-        done = self.run(f"timeout {PATIENCE_S} bash -c 'until {condition}; do sleep 0.3; done'", PATIENCE_S + 60)
-        assert done.code == 0, f"never came: {condition}"
+        self.ok(f"until {condition}; do sleep 0.5; done")
 
     def plug(self) -> None:
         """A new webcam of the kernel's test driver; what a test has left running is ended."""
         self.unplug()
         self.plug_back()
+
+    def plug_loopback(self, kind: str) -> None:
+        """In place of the webcam one of 640x480 pixels that shows what is written to it; kind: the pixels' format."""
+        self.unplug()
+        shape = f"width=640,height=480,pixelformat={kind}"
+        self.ok(
+            "modprobe v4l2loopback video_nr=0 && udevadm settle && v4l2-ctl -c keep_format=1"
+            f" && v4l2-ctl --set-fmt-video-out={shape}"
+        )
 
     def plug_back(self, *options: str) -> None:
         """Load the camera's driver, with whatever runs left alone; options: of the module."""
@@ -44,7 +53,7 @@ class Board:
     def unplug(self) -> None:
         """Take the camera and its driver away."""
         self.run("systemctl stop 'tried-*'")  # what a failed test has left
-        self.ok("modprobe -r vivid && udevadm settle")
+        self.ok("modprobe -r vivid v4l2loopback && udevadm settle")
 
     def start(self, name: str, words: str) -> int:
         """Start fer-run in the background as a unit of its own; its output goes to /run/NAME.*: its process id."""

@@ -1,6 +1,8 @@
-"""Debian, its kernel and the built wheel as a disk image, for `make test-vm`. Needs root, and mounts nothing here.
+"""Debian, its kernel and the built wheel as a disk image, for `make test-vm`. Needs root, and leaves nothing mounted.
 
-What was made is kept in build/vm, and made anew when Debian's release files, the list of packages or the wheel change.
+What was made is kept in build/vm, and made anew when Debian's release files, this file or the wheel change.
+Run as `python -m tools.vm_image [SUITE [ARCHITECTURE]]`, such as `trixie arm64`, for which Debian's
+qemu-user-static runs programs of the image while it is made.
 """
 
 import hashlib
@@ -14,15 +16,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "build" / "vm"
-SUITE = "bookworm"
-QEMU = "qemu-system-x86_64"
 PROGRAMS = {  # that are called here, and Debian's packages of them
-    "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "cpio": "cpio", "setpriv": "util-linux",
-    "tar": "tar", "dpkg-deb": "dpkg", "debugfs": "e2fsprogs", QEMU: "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "cpio": "cpio",
+    "setpriv": "util-linux", "unshare": "util-linux",
+    "tar": "tar", "dpkg-deb": "dpkg", "debugfs": "e2fsprogs",
 }  # fmt: skip
 PACKAGES = (
-    "systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "libglib2.0-0", "v4l-utils", "qemu-guest-agent",
-    "busybox-static", "procps",
+    "systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "v4l-utils", "busybox-static", "procps",
+    "mosquitto", "make",
 )  # fmt: skip
 LEFT_OUT = ("doc", "man", "locale", "info")  # of /usr/share
 NO_DRIVERS = (
@@ -40,6 +41,20 @@ RELEASES = (
     "http://deb.debian.org/debian/dists/{}/InRelease",
     "http://security.debian.org/debian-security/dists/{}-security/InRelease",
 )
+# In the new root: Debian's kernel, to be unpacked; and a camera that shows what it is given, built for it.
+KERNEL = r"""
+export LC_ALL=C
+cd /boot
+kernel=$(apt-cache depends linux-image-$(dpkg --print-architecture) | sed -n "s/.*Depends: //p" | head -n 1)
+apt-get -qq download $kernel
+cd /tmp
+apt-get -qq download v4l2loopback-dkms
+dpkg-deb -x v4l2loopback-dkms_*.deb loopback
+headers=$(echo /usr/src/linux-headers-*-$(dpkg --print-architecture))
+make -s -C $headers M=$(echo /tmp/loopback/usr/src/v4l2loopback-*) modules
+install -m 644 -D -t /usr/lib/modules/${headers#*headers-}/extra loopback/usr/src/v4l2loopback-*/v4l2loopback.ko
+rm -r /usr/src/* loopback v4l2loopback-dkms_*.deb
+"""
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs none /dev
 for module in $(/bin/busybox cat /modules/order); do /bin/busybox insmod "/modules/$module"; done
@@ -49,7 +64,29 @@ exec /bin/busybox switch_root /root /sbin/init
 """
 # A webcam has such a link by its serial number; vivid has none.
 UDEV_RULE = 'SUBSYSTEM=="video4linux", ATTR{name}=="vivid-*-vid-cap", SYMLINK+="v4l/by-id/camera-$attr{name}"\n'
+# Runs what comes over the virtual serial port, a command a line. Debian's qemu-guest-agent must be asked again and
+# again whether a command has ended, and logs each question: a third of what an emulated processor can do.
+CONTROL = r"""#!/bin/bash
+until exec 3<>/dev/virtio-ports/control; do sleep 0.5; done
+echo ready >&3
+while read -r seconds command <&3; do
+    base64 -d <<<"$command" >/run/command
+    timeout --kill-after=5 "$seconds" bash /run/command >/run/command.out 2>/run/command.err </dev/null 3>&-
+    echo "$? $(base64 -w0 /run/command.out) $(base64 -w0 /run/command.err)" >&3
+done
+"""
+CONTROL_UNIT = """[Unit]
+RequiresMountsFor=/shared
+[Service]
+ExecStart=/usr/local/sbin/control
+Restart=always
+OOMScoreAdjust=-1000
+[Install]
+WantedBy=multi-user.target
+"""
 FILES = {
+    "usr/local/sbin/control": CONTROL,
+    "etc/systemd/system/control.service": CONTROL_UNIT,
     "etc/udev/rules.d/70-camera.rules": UDEV_RULE,
     "etc/fstab": "shared /shared 9p trans=virtio,version=9p2000.L,msize=262144,nofail 0 0\n",
     "etc/hostname": "board\n",
@@ -58,8 +95,10 @@ FILES = {
 }  # fmt: skip
 UNWANTED = (  # at the boot of a machine that lives for minutes
     "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "e2scrub_reap.service",
-    "getty@tty1.service", "serial-getty@ttyS0.service", "systemd-binfmt.service", "systemd-logind.service",
-    "proc-sys-fs-binfmt_misc.automount",
+    "mosquitto.service", "getty@tty1.service", "serial-getty@.service", "systemd-binfmt.service",
+    "systemd-logind.service",
+    "proc-sys-fs-binfmt_misc.automount", "dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
 )  # fmt: skip
 
 
@@ -67,57 +106,95 @@ class ImageError(Exception):
     """Why there is no image, and what to do: one sentence."""
 
 
+class HostError(ImageError):
+    """The same, where it is this machine that cannot make one."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is emulated."""
+
+    qemu: str
+    package: str
+    """Debian's, of QEMU."""
+    wheels: str
+    """The end of the names of wheels for it."""
+
+
+ARCHITECTURES = {  # by Debian's name
+    "amd64": Architecture("qemu-system-x86_64", "qemu-system-x86", "x86_64"),
+    "arm64": Architecture("qemu-system-aarch64", "qemu-system-arm qemu-user-static", "aarch64"),
+}
+
+
 @dataclass(frozen=True)
 class Image:
-    """What QEMU boots."""
+    """What QEMU boots, made or not."""
 
-    kernel: Path
-    initrd: Path
-    disk: Path
-    """The root, ext4; boots leave it as it is."""
+    suite: str = "bookworm"
+    name: str = "amd64"
+    """Debian's, of the architecture."""
+
+    @property
+    def place(self) -> Path:
+        """The folder that holds it."""
+        return ROOT / "build" / "vm" / f"{self.suite}-{self.name}"
+
+    @property
+    def architecture(self) -> Architecture:
+        return ARCHITECTURES[self.name]
+
+    @property
+    def kernel(self) -> Path:
+        return self.place / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.place / "initrd"
+
+    @property
+    def disk(self) -> Path:
+        """The root, ext4; boots leave it as it is."""
+        return self.place / "disk.ext4"
 
 
-def image_of(suite: str = SUITE) -> Image:
-    """Where the image is, made or not."""
-    place = PLACE / suite
-    return Image(place / "vmlinuz", place / "initrd", place / "disk.ext4")
-
-
-def make_image(suite: str = SUITE) -> None:
+def make_image(image: Image) -> None:
     """The image with the wheel of this checkout, made where it is not there yet. Raises ImageError."""
-    check_host()
-    place, image = PLACE / suite, image_of(suite)
-    place.mkdir(parents=True, exist_ok=True)
-    wheel = build_wheel(place / "dist")
-    base_key = hashlib.sha256(releases(suite) + Path(__file__).read_bytes()).hexdigest()
+    check_host(image)
+    image.place.mkdir(parents=True, exist_ok=True)
+    wheel = build_wheel(image.place / "dist")
+    base_key = hashlib.sha256(releases(image.suite) + Path(__file__).read_bytes()).hexdigest()
     key = base_key + hashlib.sha256(wheel.read_bytes()).hexdigest()
-    root, made = place / "root", place / "made"
+    root, made = image.place / "root", image.place / "made"
     done = made.read_text() if made.exists() else ""
     if done == key:
         return
     made.unlink(missing_ok=True)
     if not done.startswith(base_key):
-        make_root(root, suite)
+        make_root(root, image)
         take_kernel(root, image)
-    install_wheel(root, wheel)
+    install_wheel(root, wheel, image.architecture.wheels)
     make_disk(root, image.disk)
     made.write_text(key)
 
 
-def check_host() -> None:
-    """Raise ImageError where this machine cannot make an image."""
+def check_host(image: Image) -> None:
+    """Raise HostError where this machine cannot make and boot an image."""
     if os.geteuid():
-        raise ImageError("the virtual machine's image needs root: expected user id 0; use sudo")
-    if missing := sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)}):
-        raise ImageError(f"programs are missing: apt-get install --no-install-recommends {' '.join(missing)}")
+        raise HostError("the virtual machine's image needs root: expected user id 0; use sudo")
+    programs = PROGRAMS | {image.architecture.qemu: image.architecture.package}
+    if missing := sorted({package for program, package in programs.items() if not shutil.which(program)}):
+        raise HostError(f"programs are missing: apt-get install --no-install-recommends {' '.join(missing)}")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        raise HostError("the image is made with mounts of its own, which this machine (a container?) does not allow")
 
 
 def releases(suite: str) -> bytes:
-    """Debian's release files, which change whenever a package of the suite does. Raises ImageError."""
+    """Debian's release files, which change whenever a package of the suite does. Raises HostError."""
     try:
         return b"".join(urllib.request.urlopen(url.format(suite), timeout=60).read() for url in RELEASES)
     except OSError as error:
-        raise ImageError(
+        raise HostError(
             f"cannot read the list of Debian's packages of {suite}: {error}; is there a network?"
         ) from error
 
@@ -130,21 +207,22 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
-def make_root(root: Path, suite: str) -> None:
+def make_root(root: Path, image: Image) -> None:
     """A bootable Debian without a kernel; one that is left by a failure is begun anew."""
     shutil.rmtree(root, ignore_errors=True)
     options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
-    kernel = r"""chroot "$1" sh -c 'cd /boot && apt-get download $(apt-cache depends linux-image-"""
-    kernel += r"""$(dpkg --print-architecture) | sed -n "s/.*Depends: //p" | head -n 1)'"""
+    packages = ",".join([*PACKAGES, f"linux-headers-{image.name}"])
     call(
-        "mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io", f"--include={','.join(PACKAGES)}",
-        *options, f"--customize-hook={kernel}", suite, root,
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--arch={image.name}", "--dpkgopt=force-unsafe-io",
+        f"--include={packages}", *options, f"--customize-hook=chroot \"$1\" sh -ec '{KERNEL}'", image.suite, root,
     )  # fmt: skip
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     for name in ("shared", "data"):
         (root / name).mkdir()
+    (root / "usr/local/sbin/control").chmod(0o755)
+    call("chroot", root, "systemctl", "enable", "--quiet", "control.service")
     call("chroot", root, "useradd", "--create-home", "visitor")  # in no group that may open cameras
     call("chroot", root, "systemctl", "mask", "--quiet", *UNWANTED)
 
@@ -192,15 +270,15 @@ def copy_modules(root: Path, version: str, folder: Path) -> list[str]:
     return [name.removesuffix(".xz") for name in order]
 
 
-def install_wheel(root: Path, wheel: Path) -> None:
+def install_wheel(root: Path, wheel: Path, platform: str) -> None:
     """The wheel and what pip brings for it, with the headless OpenCV in its place, as on a board without a screen."""
     wheels = root / "wheels"
     for folder in (wheels, root / "opt" / "fer-edge"):
         shutil.rmtree(folder, ignore_errors=True)
     version = next((root / "usr" / "lib").glob("python3.*")).name.removeprefix("python")
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in range(36, 16, -1)]
-    choice = ["--only-binary=:all:", f"--python-version={version}", *platforms, "--platform=manylinux2014_x86_64"]
-    wanted = [f"{wheel}[web]", "opencv-python-headless"]
+    platforms = [f"--platform=manylinux_2_{minor}_{platform}" for minor in range(36, 16, -1)]
+    choice = ["--only-binary=:all:", f"--python-version={version}", *platforms, f"--platform=manylinux2014_{platform}"]
+    wanted = [f"{wheel}[web,mqtt]", "opencv-python-headless"]
     call(sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, *choice, *wanted)
     for file in wheels.glob("opencv_python-*"):
         file.unlink()
@@ -228,6 +306,7 @@ def call(*words: object) -> None:
 
 if __name__ == "__main__":
     try:
-        make_image(*sys.argv[1:])
+        make_image(Image(*sys.argv[1:]))
     except ImageError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(3 if isinstance(error, HostError) else 1)  # 3: .ci/run goes on without it

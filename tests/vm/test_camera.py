@@ -17,7 +17,7 @@ def test_the_doctor_names_the_camera_and_its_modes(board: Board) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("--size 640x480 --fps 5", ""),
+        pytest.param("--size 640x480 --fps 5", "", marks=pytest.mark.whole),
         ("--size 333x77 --fps 7", "gives 320x180, asked for 333x77 and 10 fps, asked for 7"),
     ],
 )

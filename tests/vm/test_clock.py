@@ -4,6 +4,7 @@ from datetime import datetime
 from itertools import pairwise
 
 import cv2
+import pytest
 
 from helpers.board import Board
 
@@ -11,6 +12,7 @@ YEAR_S, DAY_S = 31_536_000, 86_400
 CAMERA = "--source 0 --size 320x180 --fps 5"
 
 
+@pytest.mark.whole
 def test_a_clock_that_jumps_changes_the_time_of_results_and_nothing_else(board: Board) -> None:
     board.plug()
     board.ok("rm -f /shared/jumps.*")
