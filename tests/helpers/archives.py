@@ -31,6 +31,14 @@ def write_video(path: Path, frames: range, size: tuple[int, int] = (WIDTH, HEIGH
     writer.release()
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started; of fer-score, its workers."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
 def tables(out: Path) -> dict[str, list[dict[str, Any]]]:
     """Every table's rows, sorted, without what differs between two runs."""
     import pyarrow.parquet as pq

@@ -3,13 +3,14 @@
 broken: 1,000 short clips, of which a tenth is broken in ten ways. Every file has its row, every whole one the rows that
 it has alone, every broken one an error, a note or fewer frames; the workers'
 memory does not grow.
-kills: the command is killed (SIGKILL) at random moments and given again, until it ends by itself; then once more in a
-new folder. Each time the rows are those of a run without a break.
+kills: the command, its workers or both are killed at random moments (SIGKILL, Ctrl-C, SIGTERM) and the command is given
+again, until it ends by itself; then once more in a new folder. Each time the rows are those of a run without a break.
+Where something fails, the folders of results and the seed are kept and named.
 """
 
 import os
 import random
-import signal
+import shutil
 import subprocess
 import tempfile
 import time
@@ -23,7 +24,8 @@ import pyarrow.parquet as pq
 from conftest import BIN
 from fer_runtime.cli.entry import run
 from fer_runtime.errors import GateError
-from helpers.archives import tables, write_video
+from helpers.archives import children, tables, write_video
+from tools import archive_kills
 
 CLIPS = 40  # different ones, of which the archive has copies
 LENGTH = 15  # frames of each
@@ -79,14 +81,6 @@ def resident_mib(pid: int) -> int:
         return 0
 
 
-def workers(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
 def started(archive: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
     """The command, at work."""
     return subprocess.Popen([BIN / "fer-score", archive, "--out", out, "--quiet", *more], stderr=subprocess.DEVNULL)
@@ -99,7 +93,7 @@ def check_broken(work: Path, count: int) -> str:
     process = started(archive, out, "--timeout", str(TIMEOUT_S))
     memory: list[int] = []
     while process.poll() is None:
-        memory.append(max((resident_mib(pid) for pid in workers(process.pid)), default=0))
+        memory.append(max((resident_mib(pid) for pid in children(process.pid)), default=0))
         time.sleep(0.2)
     started(work / "clips", work / "alone").wait()
     check_rows(pq.read_table(out / "sources").to_pylist(), tables(out)["faces"], tables(work / "alone")["faces"], count)
@@ -137,44 +131,25 @@ def by_source(faces: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def check_kills(work: Path, kills: int, seed: int) -> str:
-    """Raises GateError where a run that was killed ends with other rows than one that was not."""
-    moments = random.Random(seed)
-    archive = work / "archive"
-    make_broken_archive(archive, 200)
-    for pipe in archive.rglob("*_pipe.avi"):
-        pipe.unlink()
-    began = time.monotonic()
-    started(archive, work / "whole").wait()
-    seconds = time.monotonic() - began
-    whole, done, ends = tables(work / "whole"), 0, 0
-    while done < kills:
-        out = work / f"killed_{ends}"
-        while True:
-            process = started(archive, out)
-            try:
-                process.wait(moments.uniform(0, 0.8 * seconds) if done < kills else None)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                done += 1
-                continue
-            break
-        ends += 1
-        if process.returncode or tables(out) != whole:
-            raise GateError(f"after {done} kills (seed {seed}): exit code {process.returncode}, or other rows")
-    return f"killed {done} times in {ends} runs of {seconds:.0f} s: the rows are the same"
-
-
 @click.command()
 @click.argument("what", type=click.Choice(["broken", "kills"]))
-@click.option("--files", default=1000, show_default=True, help="Of the broken archive.")
+@click.option("--files", default=None, type=int, help="Of the archive.  [default: 1000 of the broken one, else 150]")
 @click.option("--kills", default=100, show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the moments of the kills.")
-def cli(what: str, files: int, kills: int, seed: int) -> None:
+@click.option("--seed", default=None, type=int, help="Of the moments of the kills.  [default: another each time]")
+def cli(what: str, files: int | None, kills: int, seed: int | None) -> None:
     """Put fer-score to the proof; see the top of this file."""
-    with tempfile.TemporaryDirectory() as work:
-        click.echo(check_broken(Path(work), files) if what == "broken" else check_kills(Path(work), kills, seed))
+    work = Path(tempfile.mkdtemp(prefix="fer-score-proof-"))
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    try:
+        seen = (
+            check_broken(work, files or 1000)
+            if what == "broken"
+            else archive_kills.check(work, kills, seed, files or 150)
+        )
+    except GateError as error:
+        raise GateError(f"{error}; seed {seed}, all is kept in {work}") from error
+    shutil.rmtree(work)
+    click.echo(seen)
 
 
 if __name__ == "__main__":

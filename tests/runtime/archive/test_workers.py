@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,7 @@ import pytest
 
 from conftest import Run, start
 from fer_benchmarks.demo_clip import render
-from helpers.archives import tables, write_video
-
-
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """Its workers."""
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+from helpers.archives import children, tables, write_video
 
 
 def is_alive(pid: int) -> bool:
@@ -59,7 +53,7 @@ def test_a_run_that_is_stopped_goes_on(
     """The result is that of a run that was left alone, and no worker is left behind."""
     process = start("fer-score", archive, "--out", tmp_path / "out", "--workers", 2)
     wait_for(any((tmp_path / "out").glob("unfinished/*.sources.parquet")) for _ in iter(int, 1))
-    workers = children(process)
+    workers = children(process.pid)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[number]
@@ -86,7 +80,7 @@ def test_a_worker_that_dies_is_replaced(archive: Path, whole: Path, tmp_path: Pa
     """Killed once by others, as when memory is short: every file has its rows even so."""
     process = start("fer-score", archive, "--out", tmp_path / "out", "--workers", 2)
     wait_for((tmp_path / "out" / "dataset.json").exists() for _ in iter(int, 1))
-    for pid in children(process):
+    for pid in children(process.pid):
         os.kill(pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -96,7 +90,7 @@ def test_a_worker_that_dies_is_replaced(archive: Path, whole: Path, tmp_path: Pa
 def test_a_command_that_was_suspended_gives_nothing_up(archive: Path, whole: Path, tmp_path: Path) -> None:
     process = start("fer-score", archive, "--out", tmp_path / "out", "--workers", 1, "--timeout", 2)
     wait_for((tmp_path / "out" / "dataset.json").exists() for _ in iter(int, 1))
-    stopped = [*children(process), process.pid]
+    stopped = [*children(process.pid), process.pid]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(4)
