@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from conftest import Run
 from fer_benchmarks.demo_clip import render
+from fer_runtime.archive.report import overview
 
 CHROMIUM = Path("/usr/bin/chromium")  # Debian's
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
@@ -21,7 +22,8 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's pa
 def page_file(command: Run, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the clip, a photo, and a broken file whose name is markup."""
     folder = tmp_path_factory.mktemp("report")
-    shutil.copy(clip, folder / "talk.mp4")
+    (folder / "day 1").mkdir()
+    shutil.copy(clip, folder / "day 1" / "talk.mp4")
     cv2.imwrite(str(folder / "photo.jpg"), render(0))
     (folder / "<img src=x>.mp4").write_text("no video")
     target = folder / "report.html"
@@ -52,7 +54,7 @@ def test_the_page_shows_shares_moments_time_lines_and_errors(page_file: Path, si
         )
         expect(page.locator(".legend li", has_text="happy").locator("b")).to_have_text("100.0%")
         expect(page.locator(".moments tr")).to_have_count(1)
-        expect(page.locator(".moments td")).to_contain_text("talk.mp4 0:0")
+        expect(page.locator(".moments td")).to_contain_text("day 1/talk.mp4 0:0")
         lanes = page.locator("figure rect")
         expect(lanes).to_have_count(2)  # two tracks, of one label each
         full = page.locator("figure svg").bounding_box()
@@ -65,5 +67,19 @@ def test_the_page_shows_shares_moments_time_lines_and_errors(page_file: Path, si
         expect(bad.locator(".text")).to_contain_text("neither a video nor a picture")
         expect(page.locator(".files tbody tr")).to_have_count(3)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert str(page_file.parent) not in page.content()  # a page may be passed on: no one's folders
         assert complaints == []
         browser.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [
+        (["/a/day1/x.mp4", "/a/day2/y.mp4"], "/a/"),
+        (["/a/x.mp4", "/b/y.mp4"], ""),
+        (["s3://bucket/day/x.mp4"], "s3://bucket/day/"),
+        ([], ""),
+    ],
+)
+def test_names_are_shown_from_the_common_folder_on(names: list[str], folder: str) -> None:
+    assert overview._common_folder(names) == folder

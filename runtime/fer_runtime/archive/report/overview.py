@@ -1,6 +1,7 @@
 """What the page shows of a dataset: read part by part, so that its size does not matter."""
 
 import heapq
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,6 +83,12 @@ class Overview:
     failed: int = 0
     video_s: float = 0.0
     videos_with_faces: int = 0
+    folder: str = ""
+    """In which all sources lie, with a slash at its end; empty where there is none."""
+
+    def shown(self, source: str) -> str:
+        """A source's name as the page shows it: from the common folder on."""
+        return source.removeprefix(self.folder)
 
 
 def read(store: Store, labels: tuple[str, ...]) -> Overview:
@@ -105,8 +112,10 @@ def _shown_videos(store: Store, found: Overview) -> dict[str, tuple[float, int]]
     in_sight: Counter[str] = Counter()
     lengths: dict[str, tuple[float, int]] = {}
     failed: list[dict[str, Any]] = []
+    ends: list[str] = []  # the first and last name of each part
     for name in store.names("sources"):
         sources = from_parquet(store.read(name))
+        ends += pc.min_max(sources["source"]).as_py().values()
         bad = sources.filter(pc.is_valid(sources["error"]))
         failed += bad.slice(0, MAX_SOURCES - min(MAX_SOURCES, len(failed))).to_pylist()
         good = sources.filter(pc.is_null(sources["error"]))
@@ -115,6 +124,7 @@ def _shown_videos(store: Store, found: Overview) -> dict[str, tuple[float, int]]
         videos = good.filter(pc.equal(good["kind"], "video"))
         columns = (videos[column].to_pylist() for column in ("source", "duration_s", "frames"))
         lengths |= {source: (seconds, frames) for source, seconds, frames in zip(*columns, strict=True)}
+    found.folder = _common_folder(ends)
     found.sources = [*failed, *found.sources][:MAX_SOURCES]
     found.video_s = sum(seconds for seconds, _ in lengths.values())
     for name in store.names("tracks"):
@@ -127,6 +137,13 @@ def _shown_videos(store: Store, found: Overview) -> dict[str, tuple[float, int]]
                 in_sight[source] += value
     found.videos_with_faces = len(in_sight)
     return {source: lengths[source] for source, _ in in_sight.most_common(MAX_VIDEOS)}
+
+
+def _common_folder(names: list[str]) -> str:
+    """With what all names begin, up to a slash; empty where that is the root alone."""
+    prefix = os.path.commonprefix([name for name in names if name])  # noqa: RUF071 - URLs too, cut at a slash
+    folder = prefix[: prefix.rfind("/") + 1]
+    return "" if folder == "/" else folder
 
 
 def _by_source(faces: pa.Table) -> Iterator[tuple[str, pa.Table]]:

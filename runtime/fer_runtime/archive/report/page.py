@@ -3,7 +3,7 @@
 from html import escape
 from importlib import resources
 from math import inf
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from fer_runtime.archive.report import overview
@@ -66,17 +66,16 @@ def _shares(found: Overview, colours: dict[str, str]) -> str:
 def _moments(found: Overview) -> str:
     """For each label, where it was surest."""
     rows = "".join(
-        f"<tr><th scope=row>{escape(label)}<td>" + "<br>".join(map(_moment, moments))
+        f"<tr><th scope=row>{escape(label)}<td>" + "<br>".join(_moment(found.shown(m.source), m) for m in moments)
         for label, moments in found.moments.items()
         if moments
     )
     return f"<h2>The surest moments</h2><div class=scroll><table class=moments>{rows}</table></div>" if rows else ""
 
 
-def _moment(moment: Moment) -> str:
+def _moment(name: str, moment: Moment) -> str:
     at = "" if moment.time_s is None else f" {clock(moment.time_s)}"
-    name = PurePath(moment.source).name
-    return f'<span title="{escape(moment.source)}">{escape(name)}{at}</span> <b>{moment.probability:.0%}</b>'
+    return f"<span>{escape(name)}{at}</span> <b>{moment.probability:.0%}</b>"
 
 
 def _videos(found: Overview, colours: dict[str, str]) -> str:
@@ -84,10 +83,14 @@ def _videos(found: Overview, colours: dict[str, str]) -> str:
         return ""
     left = found.videos_with_faces - len(found.videos)
     note = f"<p class=soft>The {len(found.videos)} videos with most of faces; {left:,} others are in the tables.</p>"
-    return "<h2>Time lines</h2>" + (note if left else "") + "".join(_video(video, colours) for video in found.videos)
+    return (
+        "<h2>Time lines</h2>"
+        + (note if left else "")
+        + "".join(_video(found.shown(video.source), video, colours) for video in found.videos)
+    )
 
 
-def _video(video: Video, colours: dict[str, str]) -> str:
+def _video(name: str, video: Video, colours: dict[str, str]) -> str:
     """A lane for each track, a rectangle for each stretch of one label."""
     scale = WIDTH / max(video.duration_s, 1e-9)
     lanes = []
@@ -101,7 +104,7 @@ def _video(video: Video, colours: dict[str, str]) -> str:
             )
     more = f", the {MAX_TRACKS} longest of {video.tracks} tracks" if video.tracks > MAX_TRACKS else ""
     return (
-        f"<figure><figcaption>{escape(PurePath(video.source).name)} <span class=soft>{clock(video.duration_s)}{more}"
+        f"<figure><figcaption>{escape(name)} <span class=soft>{clock(video.duration_s)}{more}"
         f'</span></figcaption><svg viewBox="0 0 {WIDTH} {len(video.lanes) * LANE}" preserveAspectRatio=none '
         f'style="height:{len(video.lanes) * LANE}px" role=img aria-label="labels over time">{"".join(lanes)}</svg>'
         f"<div class=axis><span>0:00</span><span>{clock(video.duration_s)}</span></div></figure>"
@@ -110,19 +113,21 @@ def _video(video: Video, colours: dict[str, str]) -> str:
 
 def _sources(found: Overview) -> str:
     note = f"<p class=soft>{MAX_SOURCES} of {found.files:,} files.</p>" if found.files > MAX_SOURCES else ""
+    rows = "".join(_source(found, row) for row in found.sources)
     return (
         f"<h2>Files</h2>{note}<div class=scroll><table class=files><thead><tr><th scope=col>file<th scope=col>kind"
         "<th scope=col>length<th scope=col>frames<th scope=col>faces<th scope=col>tracks<th scope=col class=text>"
-        f"errors and notes</thead><tbody>{''.join(map(_source, found.sources))}</tbody></table></div>"
+        f"errors and notes</thead><tbody>{rows}</tbody></table></div>"
     )
 
 
-def _source(row: dict[str, Any]) -> str:
-    name, remark = escape(row["source"]), escape(row["error"] or row["notes"] or "")
+def _source(found: Overview, row: dict[str, Any]) -> str:
+    name = found.shown(row["source"])
+    remark = (row["error"] or row["notes"] or "").replace(row["source"], name)
     counts = "".join(f"<td>{row[column]:,}" for column in ("frames", "faces", "tracks"))
     return (
-        f'<tr{" class=bad" if row["error"] else ""}><th scope=row title="{name}">{escape(PurePath(row["source"]).name)}'
-        f"<td>{row['kind'] or ''}<td>{clock(row['duration_s'])}{counts}<td class=text>{remark}"
+        f"<tr{' class=bad' if row['error'] else ''}><th scope=row>{escape(name)}"
+        f"<td>{row['kind'] or ''}<td>{clock(row['duration_s'])}{counts}<td class=text>{escape(remark)}"
     )
 
 
