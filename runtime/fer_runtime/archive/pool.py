@@ -64,8 +64,9 @@ Event = Progress | Scored | Pieces
 class Pool(Protocol):
     """Where units are scored."""
 
-    slots: int
-    """How many units it takes at a time."""
+    @property
+    def slots(self) -> int:
+        """How many units it takes at a time."""
 
     def submit(self, unit: Unit) -> None:
         """Take a unit; at most `slots` at a time."""

@@ -38,8 +38,9 @@ LINE_S = 0.5, 30.0  # seconds between two lines of progress: on a terminal, wher
     "--workers",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Processes of one thread each.  [default: one per core]",
+    help="Processes of one thread each; with --ray, units at a time.  [default: one per core]",
 )
+@click.option("--ray", type=TEXT, metavar="ADDRESS|local", help="Score on a Ray cluster, or on one of this machine.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120, show_default=True, metavar="SECONDS",
     help="Give a file up that yields no frame for so long.",
@@ -62,6 +63,7 @@ def cli(
     max_fps: float | None,
     max_frames: int | None,
     workers: int | None,
+    ray: str | None,
     timeout: float,
     memory: int,
     as_csv: bool,
@@ -77,6 +79,7 @@ def cli(
 
     from fer_runtime.archive import inputs, leave_pandas_out
     from fer_runtime.archive import run as runs
+    from fer_runtime.archive.cluster import RayPool
     from fer_runtime.archive.csv_tables import write_csv
     from fer_runtime.archive.ledger import Settings, open_ledger
     from fer_runtime.archive.messages import Setup
@@ -106,7 +109,9 @@ def cli(
     with (
         runs.alone(store),
         closing(
-            LocalPool(setup, min(workers or _cores(), len(listing.files)), limits),
+            RayPool(setup, ray, workers, limits, listing.files)
+            if ray
+            else LocalPool(setup, min(workers or _cores(), len(listing.files)), limits)
         ) as pool,
     ):
         detector_sha256 = sha256(detector) if detector else None
