@@ -29,7 +29,7 @@ WAYS = {
     "terminate": (signal.SIGTERM, 143),
 }
 LONG_FRAMES = 1600  # at one a second: a video of three pieces
-LATEST = 0.6  # of the time of a run without a break, the latest moment of a kill
+LATEST = 0.6  # of the time of a run without a break: the latest moment of a kill
 PATIENCE_S = 600  # of a run that is left alone
 
 
@@ -49,8 +49,11 @@ def make_archive(folder: Path, files: int) -> None:
     (folder / "nowhere.mp4").symlink_to("nothing")
 
 
-def check(work: Path, kills: int, seed: int, files: int) -> str:
-    """Raises GateError where a run that was killed ends with other rows than one that was not; what was seen."""
+def check(work: Path, kills: int, seed: int, files: int, latest_s: float | None) -> str:
+    """Raises GateError where a run that was killed ends with other rows than one that was not; what was seen.
+
+    latest_s: moment of a kill at most, from the command's start; None: LATEST.
+    """
     moments = random.Random(seed)
     archive = work / "archive"
     make_archive(archive, files)
@@ -60,7 +63,7 @@ def check(work: Path, kills: int, seed: int, files: int) -> str:
     whole, done, runs = tables(work / "whole"), Counter[str](), 0
     while done.total() < kills:
         out = work / f"killed_{runs}"
-        while done.total() < kills and _killed(archive, out, moments, LATEST * seconds, done):
+        while done.total() < kills and _killed(archive, out, moments, latest_s or LATEST * seconds, done):
             pass
         _end(_given(archive, out))
         runs += 1

@@ -136,7 +136,8 @@ def by_source(faces: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 @click.option("--files", default=None, type=int, help="Of the archive.  [default: 1000 of the broken one, else 150]")
 @click.option("--kills", default=100, show_default=True)
 @click.option("--seed", default=None, type=int, help="Of the moments of the kills.  [default: another each time]")
-def cli(what: str, files: int | None, kills: int, seed: int | None) -> None:
+@click.option("--latest", default=None, type=float, help="Seconds within which it is killed.  [default: 0.6 of a run]")
+def cli(what: str, files: int | None, kills: int, seed: int | None, latest: float | None) -> None:
     """Put fer-score to the proof; see the top of this file."""
     work = Path(tempfile.mkdtemp(prefix="fer-score-proof-"))
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
@@ -144,7 +145,7 @@ def cli(what: str, files: int | None, kills: int, seed: int | None) -> None:
         seen = (
             check_broken(work, files or 1000)
             if what == "broken"
-            else archive_kills.check(work, kills, seed, files or 150)
+            else archive_kills.check(work, kills, seed, files or 150, latest)
         )
     except GateError as error:
         raise GateError(f"{error}; seed {seed}, all is kept in {work}") from error
