@@ -1,7 +1,7 @@
 """What goes from stage to stage: frames, faces and results."""
 
 import json
-import secrets
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
 def new_run_id() -> str:
     """When a run began, UTC, and four random digits: `20261128T001500Z-3fa2`; sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
 
 
 @dataclass(frozen=True)

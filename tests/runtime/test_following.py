@@ -142,3 +142,29 @@ def test_a_face_that_nobody_sees_is_looked_for_at_intervals_and_at_once_where_a_
     follower(faces, {face.number: replace(face.detection, score=0.2) for face in faces}, render(0), 1.0 + 1 / FPS)
     assert nearby.calls == before + len(faces)
     assert all(face.seen == 1.0 + 1 / FPS for face in faces)
+
+
+@pytest.mark.parametrize(("checks", "wait", "busy", "due"), [
+    (0, 0.0, True, True),  # a new face's box has not been held against the detector's yet
+    (3, -0.04, False, True),
+    (3, -0.04, True, False),
+    (3, -0.21, True, True),  # a camera of few frames, each of which is searched
+    (3, 0.5, False, False),
+    (3, 5.0, True, True),  # the clock went back
+])  # fmt: skip
+def test_a_check_waits_for_a_frame_that_costs_less(checks: int, wait: float, busy: bool, due: bool) -> None:
+    nearby = Counted()
+    face = replace(states()[0], checks=checks, next_check=1.0 + wait, seen=0.96, confirmed=0.9)
+    Follower(nearby, Locator())([face], {}, render(0), 1.0, busy)
+    assert nearby.calls == due
+    assert face.seen == 1.0
+
+
+def test_two_checks_fall_into_two_frames() -> None:
+    nearby, faces = Counted(), [replace(face, checks=3, next_check=0.99, seen=0.96, confirmed=0.9) for face in states()]
+    follower, calls = Follower(nearby, Locator()), []
+    for index in range(3):
+        before = nearby.calls
+        follower(faces, {}, render(0), 1.0 + index / FPS)
+        calls.append(nearby.calls - before)
+    assert calls == [1, 1, 0]

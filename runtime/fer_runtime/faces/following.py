@@ -43,32 +43,44 @@ class Follower:
         """Faces; following more of them costs more than searching the whole frame."""
 
     def __call__(
-        self, faces: Sequence[FaceState], found: Mapping[int, Detection], image: NDArray[np.uint8], at: float
+        self,
+        faces: Sequence[FaceState],
+        found: Mapping[int, Detection],
+        image: NDArray[np.uint8],
+        at: float,
+        busy: bool = False,
     ) -> None:
         """Update what is known of these faces; one that is not found stays as it was.
 
         found: by number, the faces that a search of the frame found in this one; where it is not sure (MIN_SCORE), they
-        are places to look at. image: uint8 BGR [h, w, 3]; at: its time, seconds on the source's clock.
+        are places to look at. image: uint8 BGR [h, w, 3]; at: its time, seconds on the source's clock. busy: whether
+        this frame costs enough already, so that what may wait does.
         """
         before = [(face.seen, face.detection.box) for face in faces]
         for face in faces:
             if face.number in found and found[face.number].score >= MIN_SCORE:
                 face.confirmed = at
-        for face in self._unlocated(faces, found, image, at) if self._locator else faces:
+        for face in self._unlocated(faces, found, image, at, busy) if self._locator else faces:
             self._detect(face, found.get(face.number), image, at)
         for face, (seen, box) in zip(faces, before, strict=True):
             _note_velocity(face, box, face.seen - seen)
 
     def _unlocated(
-        self, faces: Sequence[FaceState], found: Mapping[int, Detection], image: NDArray[np.uint8], at: float
+        self,
+        faces: Sequence[FaceState],
+        found: Mapping[int, Detection],
+        image: NDArray[np.uint8],
+        at: float,
+        busy: bool,
     ) -> list[FaceState]:
         """Bring the faces that the locator is sure of to where they are; returns those that the detector looks for."""
         unlocated = []
         for face, (detection, anchor) in zip(faces, self._locate(faces, found, image, at), strict=True):
             target = found[face.number].box if face.number in found else _expected(face, at)
             sure = detection.score >= MIN_LOCATED and overlap(detection.box, target) >= MIN_OVERLAP
-            if sure and not 0 < face.next_check - at <= CHECK_INTERVALS_S[-1]:
+            if sure and _is_check_due(face, at, busy):
                 self._check(face, detection, image, at)
+                busy = True
             if sure and 0 <= at - face.confirmed < MAX_UNCONFIRMED_S:
                 box = _corrected(detection.box, face.offset)
                 if face.anchor is not None:
@@ -150,6 +162,14 @@ class Follower:
             return None
         found = [moved(detection, left, top) for detection in self._nearby(np.ascontiguousarray(region))]
         return _nearest(found, box)
+
+
+def _is_check_due(face: FaceState, at: float, busy: bool) -> bool:
+    """Whether the detector is to be asked now; in a busy frame only for a new face, and where that is late already."""
+    wait = face.next_check - at
+    if 0 < wait <= CHECK_INTERVALS_S[-1]:
+        return False
+    return not busy or not face.checks or not -CHECK_INTERVALS_S[0] < wait <= 0
 
 
 def _is_off(box: Box, anchor: Box) -> bool:

@@ -31,7 +31,7 @@ class Tracker:
     A search is due after an interval, in a new scene, and where a face was lost. What it finds is joined to the known
     faces by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model: at
     a camera's pace a face overlaps itself). Of the rest, what the search is sure of is a new face; what it proposes
-    with less certainty is looked at closely by the nearby detector, some in every frame.
+    with less certainty is looked at closely by the nearby detector, some in each of the next frames.
     """
 
     def __init__(
@@ -82,16 +82,18 @@ class Tracker:
                 if face.number in found:
                     face.detection, face.seen = found[face.number], at
             return
-        found = self._searched(image, at) if self._search.is_due(at) else {}
+        searched = self._search.is_due(at)
+        found = self._searched(image, at) if searched else {}
         if self._faces:
             with self._profile.stage("follow"):
-                self._follower(self._faces, found, image, at)
+                self._follower(self._faces, found, image, at, busy=searched)
             self._faces = _distinct(self._faces)
             if any(self._last <= face.seen < at for face in self._faces):  # one was lost just now
                 self._search.hasten(at, MIN_PAUSE_S)
-        if self._proposals:
+        slow = not 0 < at - self._last < self._interval  # the first frame, or one of few
+        if self._proposals and (slow or not searched):
             with self._profile.stage("detect"):
-                self._look_at_proposals(image, at)
+                self._look_at_proposals(image, MAX_PROPOSALS if slow else LOOKS, at)
 
     def _searched(self, image: NDArray[np.uint8], at: float) -> dict[int, Detection]:
         """Search the frame: what was found of each face, new ones too, by its number."""
@@ -101,9 +103,8 @@ class Tracker:
             return {}
         return self._joined(detections, at)
 
-    def _look_at_proposals(self, image: NDArray[np.uint8], at: float) -> None:
-        """Add those of the next proposals that are faces; of all where frames come more slowly than searches."""
-        looks = LOOKS if at - self._last < self._interval else MAX_PROPOSALS
+    def _look_at_proposals(self, image: NDArray[np.uint8], looks: int, at: float) -> None:
+        """Add those of the next proposals that are faces, after so many looks at most."""
         while self._proposals and looks:
             box = self._proposals.pop(0).box
             if any(overlap(face.detection.box, box) >= MIN_OVERLAP for face in self._faces):

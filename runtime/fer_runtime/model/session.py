@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from fer_runtime.model.manifest import INPUT, LOGITS, METADATA_KEY, PROBABILITIE
 from fer_runtime.model.onnx_format import OUTSIDE
 
 DEFAULT_MODEL = "fer-small-votes"
+ASSETS = Path(__file__).parent.parent / "assets"  # what importlib.resources says too, whose import takes 5 ms
 NOWHERE = "/nonexistent/"
 MAKER = "that fer-export wrote"
 MAX_MODEL_BYTES = 256 * 2**20  # fer-export writes no larger ones
@@ -44,8 +44,7 @@ def open_session(model: bytes, threads: int = 1, optimized: bool = True) -> ort.
 
 def shipped_models() -> dict[str, Path]:
     """The models that come with the package, in int8, by name."""
-    files = Path(str(resources.files("fer_runtime") / "assets")).glob("*.int8.onnx")
-    return {file.name.removesuffix(".int8.onnx"): file for file in sorted(files)}
+    return {file.name.removesuffix(".int8.onnx"): file for file in sorted(ASSETS.glob("*.int8.onnx"))}
 
 
 def default_model() -> Path:

@@ -88,7 +88,8 @@ class Loop:
         seen = [face for face in self._faces if frame.at is None or face.seen == frame.at]
         if seen:
             self._classify(frame, seen)
-        faces = tuple(self._face(state, frame.at) for state in seen)
+        with self._profile.stage("smooth"):
+            faces = tuple(self._face(state, frame.at) for state in seen)
         age_ms = (time.monotonic() - frame.captured) * 1e3
         self._profile.count_result(age_ms)
         return Result(frame.index, frame.time, age_ms, faces, frame.name, frame.at, frame.media_time, self._run)
@@ -115,8 +116,7 @@ class Loop:
         smooth, best = raw, int(raw.argmax())
         label = labels[best]
         if at is not None:
-            with self._profile.stage("smooth"):
-                smooth, index = state.smoother(raw, at)
+            smooth, index = state.smoother(raw, at)
             label = UNCERTAIN if index is None else labels[index]
         x, y, width, height = (round(value) for value in state.detection.box)
         return Face(
