@@ -14,8 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from conftest import Run
+from fer_benchmarks.demo_clip import render
 from fer_runtime.errors import FerError
-from fer_runtime.faces.detection import RetinaFace, YuNet
+from fer_runtime.faces.detection import MIN_SCORE, PROPOSAL_SHARE, RetinaFace, YuNet, shrunk_side
 from fer_runtime.model.session import default_model
 
 WIDTHS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -114,3 +115,21 @@ def test_a_wrong_file_is_an_error_in_python_too(tmp_path: Path) -> None:
 
 def test_detectors_share_one_session() -> None:
     assert RetinaFace()._session is RetinaFace.nearby()._session
+
+
+@pytest.mark.parametrize(("width", "side", "proposing"), [
+    (1920, 640, 384), (1000, 500, 300), (640, 320, 192), (320, 320, 192), (200, 200, 192), (160, 160, 160),
+])  # fmt: skip
+def test_frames_are_shrunk_to_what_the_detector_wants_and_small_ones_not_at_all(
+    width: int, side: int, proposing: int
+) -> None:
+    assert shrunk_side(width, width // 2) == shrunk_side(width // 2, width) == side
+    assert shrunk_side(width, width // 2, PROPOSAL_SHARE) == proposing
+
+
+def test_proposals_of_a_small_frame_are_its_faces() -> None:
+    """Where nothing is shrunk, the scale is the detector's own, and so are its scores."""
+    small = cv2.resize(render(0), (160, 120), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    sure = [face for face in RetinaFace.proposing()(small) if face.score >= MIN_SCORE]
+    assert [face.box for face in sure] == [face.box for face in RetinaFace()(small)]
+    assert len(sure) == 2

@@ -199,8 +199,11 @@ def write_video(path: Path, frames: int) -> None:
     writer.release()
 
 
-def soak(frames: int, progress: Progress) -> SoakReport:
-    """The whole measurement; each source's result is printed as soon as it is there."""
+def soak(frames: int, progress: Progress, pause_s: float = 0.001) -> SoakReport:
+    """The whole measurement; each source's result is printed as soon as it is there.
+
+    pause_s: between the stream's pictures.
+    """
     environment = host.describe()
     half = frames // 2
     with tempfile.TemporaryDirectory() as name:
@@ -212,7 +215,7 @@ def soak(frames: int, progress: Progress) -> SoakReport:
         names = [folder / f"{index:03d}.jpg" for index in range(PERIOD)]
         for path, picture in zip(names, pictures(), strict=True):
             cv2.imwrite(str(path), picture)
-        with mjpeg(names, 0.001, RATE) as server:
+        with mjpeg(names, pause_s, RATE) as server:
             from_stream = watch(server.address, half, progress)
         show("live", from_stream)
     return SoakReport(environment, SIZE, from_file, from_stream)

@@ -58,8 +58,8 @@ class RetinaFace:
     ) -> None:
         """threshold: least score, 0..1. side: the frame's longer side is shrunk to this many pixels.
 
-        None: to half of what it is, within 320 (a 640x480 camera: the cost matters) and 640 (1080p: far faces do).
-        share: of these pixels, to which it is shrunk further.
+        None: to half of what it is, within 320 (a 640x480 camera: the cost matters) and 640 (1080p: far faces do), or
+        to a share of these pixels.
         """
         self._side, self._share = side, share
         self._threshold = threshold
@@ -135,10 +135,10 @@ class YuNet:
         ]
 
 
-def shrunk_side(width: int, height: int) -> int:
+def shrunk_side(width: int, height: int, share: float = 1.0) -> int:
     """Pixels of the longer side to which a frame of this size is shrunk for a search: see RetinaFace."""
     longer = max(width, height)
-    return min(longer, MAX_SIDE, max(MIN_SIDE, longer // 2))
+    return min(longer, round(share * min(MAX_SIDE, max(MIN_SIDE, longer // 2))))
 
 
 def shrunk(frame: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -159,9 +159,9 @@ def moved(detection: Detection, left: float, top: float, scale: float = 1.0) -> 
 
 
 def _fitted(frame: NDArray[np.uint8], side: int | None, share: float = 1.0) -> tuple[NDArray[np.uint8], float]:
-    """The frame with its longer side shrunk to a share of `side` (None: see RetinaFace), and its scale."""
+    """The frame with its longer side shrunk to `side` (None: see RetinaFace), and its scale."""
     height, width = frame.shape[:2]
-    scale = min(1.0, share * (side or shrunk_side(width, height)) / max(width, height))
+    scale = min(1.0, (side or shrunk_side(width, height, share)) / max(width, height))
     return (shrunk(frame, scale) if scale < 1 else frame), scale
 
 
