@@ -1,9 +1,11 @@
 // window.fer, for tests and benchmarks; only where the page is opened with ?harness. See README.md.
+import * as constants from "./faces/constants";
 import type { Box, Detection, Point } from "./faces/types";
-import { hasSimd } from "./model/simd";
+import type { App } from "./page/app";
+import { measure } from "./page/measure";
+import type { Shown } from "./page/pump";
 import { UNCERTAIN, type Face } from "./pipeline/loop";
-import { startEngine } from "./worker/start";
-import type { Remote } from "./worker/rpc";
+import { startEngine, type Opened } from "./worker/start";
 
 type Bytes = Uint8Array | number[] | string; // a string is base64
 interface BenchOptions { threads?: number; warmup?: number; runs?: number; seconds?: number }
@@ -18,25 +20,27 @@ function base64(data: Uint8Array): string {
   return btoa(text);
 }
 
-const engines = new Map<number, ReturnType<typeof startEngine>>();
-let withFaces: Promise<Remote> | undefined;
+let app: Promise<App> | undefined;
+let recorded: Shown[] = [];
+const engines = new Map<number, Promise<Opened>>();
 
-/** The worker with this many threads, started once. */
-function engineOf(threads: number): ReturnType<typeof startEngine> {
-  const started = engines.get(threads) ?? startEngine(threads);
+/** The worker with this many threads, started once; with one thread it is the page's own. */
+function engineOf(threads: number): Promise<Opened> {
+  const started = engines.get(threads) ?? (threads === 1 ? opened() : startEngine(threads, false));
   engines.set(threads, started);
   return started;
 }
 
-/** The worker with one thread, and the networks for faces open. */
-async function faceEngine(): Promise<Remote> {
-  const { engine } = await engineOf(1);
-  withFaces ??= engine.call("openFaces").then(() => engine);
-  return withFaces;
+async function opened(): Promise<App> {
+  if (!app) throw new Error("the harness is not installed");
+  return app;
 }
 
 const harness = {
-  UNCERTAIN,
+  /** Of the runtime, by file and name. */
+  async constants() {
+    return { ...constants, pipeline: { UNCERTAIN } };
+  },
 
   async facts() {
     return (await engineOf(1)).facts;
@@ -56,31 +60,44 @@ const harness = {
   },
 
   async detect(rgba: Bytes, width: number, height: number): Promise<Detection[]> {
-    return (await faceEngine()).call("detect", [bytes(rgba), width, height]);
+    return (await opened()).engine.call("detect", [bytes(rgba), width, height]);
   },
 
   async process(rgba: Bytes, width: number, height: number, at: number | null): Promise<Face[]> {
-    return (await faceEngine()).call("process", [bytes(rgba), width, height, at]);
+    return (await opened()).engine.call("process", [bytes(rgba), width, height, at]);
   },
 
   async reset(): Promise<void> {
-    return (await faceEngine()).call("reset");
+    return (await opened()).engine.call("reset");
   },
 
   async bench({ threads = 1, warmup = 20, runs = 200, seconds = 60 }: BenchOptions = {}) {
     const { engine, facts } = await engineOf(threads);
-    return {
-      times_ms: await engine.call<number[]>("time", [warmup, runs, seconds]),
-      simd: hasSimd(),
-      threads: facts.threads,
-      cross_origin_isolated: crossOriginIsolated,
-      load_ms: facts.load_ms,
-      sha256: facts.site.classifier.sha256,
-      precision: facts.manifest.precision,
-      userAgent: navigator.userAgent,
-    };
+    return measure(engine, facts, warmup, runs, seconds);
+  },
+
+  /** Keep every answer from now on; points: places of which each answer has the brightness (`greys`). */
+  async record(points: Point[] = []): Promise<void> {
+    const page = await opened();
+    recorded = [];
+    page.pump.points = points;
+    page.onAnswer = (answer) => recorded.push(answer);
+  },
+
+  async recorded(): Promise<Shown[]> {
+    return recorded;
+  },
+
+  /** What the panel "About this device" copies. */
+  async about() {
+    return (await opened()).about.plain();
   },
 };
 
 export type Harness = typeof harness;
-Object.assign(window, { fer: harness });
+
+/** Define window.fer; page: opened or not, so that a page without a model can be asked why. */
+export function install(page: Promise<App>): void {
+  app = page;
+  Object.assign(window, { fer: harness });
+}

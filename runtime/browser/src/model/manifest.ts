@@ -16,6 +16,7 @@ export interface Manifest {
   parameters: number;
   macs: number; // multiply-adds per face
   intended_use: string;
+  measured: unknown; // accuracies, each with split and n
 }
 
 /** The manifest in plain data. Throws a FerError that names the first field that is wrong. */
@@ -45,4 +46,5 @@ const CHECKS: Record<keyof Manifest, (value: unknown) => boolean> = {
   parameters: isNumber,
   macs: isNumber,
   intended_use: (value) => typeof value === "string",
+  measured: Array.isArray,
 };

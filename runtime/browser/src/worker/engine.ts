@@ -13,12 +13,11 @@ import { pixels, type Shown } from "./pixels";
 import { serve } from "./rpc";
 
 /** What is known once the networks are open. */
-export interface Facts { site: Site; manifest: Manifest; threads: number; load_ms: number }
+export interface Facts { site: Site; manifest: Manifest; threads: number; load_ms: number; transferred_bytes: number }
 /** The faces of one frame; `read` and `work`: milliseconds for its pixels, and for the rest. */
 export interface Answer { faces: Face[]; width: number; height: number; read_ms: number; work_ms: number; greys: number[] }
 
 let base = "";
-let site: Site | undefined;
 let classifier: Classifier | undefined;
 let whole: Detector, nearby: Detector, locator: Locator;
 let loop: Loop | undefined;
@@ -32,24 +31,30 @@ async function session(entry: SiteFile) {
   return openSession(await loadFile(entry, base), entry.file);
 }
 
-/** Load the site's classifier. address: the page's; threads: wanted. */
-async function open(address: string, threads: number): Promise<Facts> {
+/** Load the site's networks. address: the page's; threads: wanted; faces: whether those for faces too, or the classifier alone. */
+async function open(address: string, threads: number, faces: boolean): Promise<Facts> {
   const began = performance.now(), used = configure(threads);
   base = address;
-  site = await loadSite(base);
+  const site = await loadSite(base);
   const manifest = readManifest(site.classifier.manifest, `model/${site.classifier.file}`);
-  classifier = new Classifier(await session(site.classifier), manifest);
-  return { site, manifest, threads: used, load_ms: performance.now() - began };
+  const [classifying] = await Promise.all([session(site.classifier), faces && openFaces(site)]);
+  classifier = new Classifier(classifying, manifest);
+  if (faces) reset();
+  return { site, manifest, threads: used, load_ms: performance.now() - began, transferred_bytes: transferred() };
 }
 
-/** Load the networks that find and follow faces, and begin a run. */
-async function openFaces(): Promise<void> {
-  const { detector, locator: follower } = opened(site);
-  const [finding, locating] = await Promise.all([session(detector), session(follower)]);
+/** The networks that find and follow faces. */
+async function openFaces(site: Site): Promise<void> {
+  const [finding, locating] = await Promise.all([session(site.detector), session(site.locator)]);
   whole = new Detector(finding);
   nearby = Detector.nearby(finding);
   locator = new Locator(locating);
-  reset();
+}
+
+/** Bytes that the worker's files took, compressed as they came. */
+function transferred(): number {
+  const entries = performance.getEntriesByType("resource") as PerformanceResourceTiming[];
+  return entries.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0);
 }
 
 /** Forget all faces: the next frame is the first of another source. */
@@ -84,7 +89,6 @@ const rgba = (data: Uint8Array, width: number, height: number): Picture => ({ da
 
 serve({
   open,
-  openFaces,
   reset,
   frame,
   time,

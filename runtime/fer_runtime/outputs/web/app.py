@@ -18,6 +18,7 @@ FILES = {  # path: (file of this package, media type)
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/faces.js": ("faces.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 BOUNDARY = "frame"

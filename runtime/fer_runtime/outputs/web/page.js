@@ -1,115 +1,6 @@
-"use strict";
 // The page of fer-run --web: faces and health come as server-sent events, the picture as motion JPEG.
-const SPAN = 180, SAMPLE = 0.5, LANES = 6; // seconds of the time line, between two of its points; faces it shows
-const COLOURS = ["#e5605f", "#9a7bd8", "#8f9bb0", "#f2bd45", "#4fb286", "#4f9bea", "#ef8f4f", "#d66fae", "#57b9c9", "#b0a25a"];
-const at = (id) => document.getElementById(id);
-const make = (name, text) => Object.assign(document.createElement(name), text === undefined ? {} : { textContent: text });
-let labels = [], line = [], lastSample = 0, lastEvent = 0;
-const cards = new Map(), lanes = new Map();
-const colour = (index) => COLOURS[index % COLOURS.length];
-const percent = (share) => `${Math.round(100 * share)} %`;
-
-function start(message) {
-  ({ labels } = message);
-  line = message.line.map((point) => ({ ...point, time: Date.parse(point.time) / 1000 }));
-  lastSample = line.length ? line.at(-1).time : 0;
-  at("faces").replaceChildren();
-  at("lanes").replaceChildren();
-  cards.clear();
-  lanes.clear();
-  at("legend").replaceChildren(...labels.map((label, index) => {
-    const item = make("li"), spot = make("i");
-    spot.style.background = colour(index);
-    item.append(spot, label);
-    return item;
-  }));
-  drawLine();
-}
-
-function card(track) {
-  const box = make("article"), title = make("h3"), name = make("span"), note = make("small", `face ${track}`);
-  box.className = "face";
-  title.append(name, note);
-  box.append(title);
-  const rows = labels.map((label, index) => {
-    const row = make("div"), bar = make("i"), fill = make("b"), number = make("output");
-    row.className = "row";
-    fill.style.background = colour(index);
-    bar.append(fill);
-    row.append(make("span", label), bar, number);
-    box.append(row);
-    return { row, fill, number };
-  });
-  at("faces").append(box);
-  return { box, name, rows };
-}
-
-function showFaces(result) {
-  const present = new Set(result.faces.map((face) => face.track));
-  for (const [track, shown] of cards) if (!present.has(track)) { shown.box.remove(); cards.delete(track); }
-  for (const face of result.faces) {
-    if (!cards.has(face.track)) cards.set(face.track, card(face.track));
-    const { name, rows } = cards.get(face.track);
-    const shares = labels.map((label) => face.probabilities[label] ?? 0), top = Math.max(...shares);
-    name.textContent = face.label;
-    rows.forEach(({ row, fill, number }, index) => {
-      fill.style.width = `${100 * shares[index]}%`;
-      number.textContent = percent(shares[index]);
-      row.classList.toggle("top", shares[index] === top);
-    });
-  }
-  at("nobody").hidden = result.faces.length > 0;
-}
-
-function remember(result) {
-  const time = Date.parse(result.time) / 1000;
-  if (time - lastSample < SAMPLE) return;
-  lastSample = time;
-  line.push({ time, faces: Object.fromEntries(result.faces.map((f) => [f.track, labels.map((l) => f.probabilities[l] ?? 0)])) });
-  while (line.length && line[0].time < time - SPAN) line.shift();
-  drawLine();
-}
-
-function lane(track) {
-  const box = make("div"), canvas = make("canvas");
-  box.className = "lane";
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Probabilities of face ${track} over time`);
-  box.append(make("span", `face ${track}`), canvas);
-  at("lanes").append(box);
-  return { box, canvas };
-}
-
-function drawLine() {
-  const seen = [...new Set(line.flatMap((point) => Object.keys(point.faces)))].sort((a, b) => b - a).slice(0, LANES).reverse();
-  for (const [track, shown] of lanes) if (!seen.includes(track)) { shown.box.remove(); lanes.delete(track); }
-  for (const track of seen) {
-    if (!lanes.has(track)) lanes.set(track, lane(track));
-    drawLane(lanes.get(track).canvas, track);
-  }
-  at("nothing").hidden = seen.length > 0;
-}
-
-// One column a point: the probabilities stacked on each other, in the order of the legend.
-function drawLane(canvas, track) {
-  const width = canvas.clientWidth * devicePixelRatio, height = canvas.clientHeight * devicePixelRatio;
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const pen = canvas.getContext("2d"), end = line.at(-1).time;
-  const across = (time) => Math.round(width * (1 - (end - time) / SPAN));
-  pen.clearRect(0, 0, width, height);
-  line.forEach((point, index) => {
-    const shares = point.faces[track];
-    if (!shares) return;
-    const next = line[index + 1]?.time ?? point.time + SAMPLE;
-    const left = across(point.time), right = across(Math.min(next, point.time + 4 * SAMPLE));
-    let base = height;
-    shares.forEach((share, label) => {
-      pen.fillStyle = colour(label);
-      pen.fillRect(left, base - share * height, Math.max(1, right - left), share * height + 0.5);
-      base -= share * height;
-    });
-  });
-}
+import { at, begin, drawLine, percent, remember, showFaces } from "./faces.js";
+let lastEvent = 0;
 
 function showHealth(health) {
   at("rate").textContent = health.fps.toFixed(1);
@@ -131,7 +22,7 @@ function show(text, kind) {
 function connect() {
   const events = new EventSource("/events");
   const on = (name, use) => events.addEventListener(name, (event) => { lastEvent = Date.now(); use(JSON.parse(event.data)); });
-  on("start", (message) => { start(message); at("video").src = `/video?${Date.now()}`; });
+  on("start", ({ labels, line }) => { begin(labels, line); at("video").src = `/video?${Date.now()}`; });
   on("result", (result) => { showFaces(result); remember(result); });
   on("health", showHealth);
   events.onerror = () => {
@@ -142,4 +33,4 @@ function connect() {
 }
 connect();
 setInterval(() => { if (lastEvent && Date.now() - lastEvent > 5000) show("no new frames", "stale"); }, 1000);
-addEventListener("resize", () => { if (line.length) drawLine(); });
+addEventListener("resize", drawLine);
