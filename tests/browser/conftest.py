@@ -48,9 +48,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a camera."""
+    """Chromium without a camera; for one file: its driver runs an event loop, beside which others' would fail."""
     with chromium.running() as browser:
         yield browser
 
@@ -78,7 +78,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def camera_browser(camera: Path) -> Iterator[Browser]:
     """Chromium with that camera."""
     with chromium.running(chromium.camera_flags(camera)) as browser:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -10,50 +10,33 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from conftest import ROOT
+from fer_benchmarks.browser import chromium, host
+from fer_benchmarks.browser.host import Host
 from fer_benchmarks.demo_clip import render
-from helpers import browser_page as tested
-from helpers.browser_page import built, chromium, opened
-from helpers.served import serving_alone
+from fer_runtime.outputs.web import site as pages
+from helpers.browser_page import opened
 
-pytestmark = tested.needs_browser
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
 AXE = ROOT / "runtime" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 VIOLATIONS = "async () => (await axe.run()).violations.map(each => each.id + ': ' + each.nodes[0].html)"
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving_alone("0", "--web-demo", built()) as served:
-        yield f"http://127.0.0.1:{served.port}/demo/"
-
-
-@pytest.fixture(scope="module")
-def filmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser whose camera shows the demo clip."""
-    clip = tested.write_y4m(tmp_path_factory.mktemp("camera") / "clip.y4m", [render(index) for index in range(50)])
-    with chromium(*tested.CAMERA, f"--use-file-for-fake-video-capture={clip}") as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def plain() -> Iterator[Browser]:
-    """A browser of a machine without a camera."""
-    with chromium() as browser:
-        yield browser
+def address(hosted: Host) -> str:
+    return hosted.address
 
 
 def ready(browser: Browser, address: str, size: str = "desktop", scheme: str = "dark") -> tuple[Page, list[str]]:
     page, complaints = opened(browser, address, viewport=SIZES[size], color_scheme=scheme)
-    page.set_default_timeout(60_000)
     expect(page.locator("#state")).to_have_text("ready", timeout=60_000)
     return page, complaints
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "dark"), ("phone", "light")])
 def test_the_camera_by_keyboard_and_without_fault_for_axe(
-    filmed: Browser, address: str, size: str, scheme: str
+    camera_browser: Browser, address: str, size: str, scheme: str
 ) -> None:
-    page, complaints = ready(filmed, address, size, scheme)
+    page, complaints = ready(camera_browser, address, size, scheme)
     page.evaluate(AXE.read_text())
     assert page.evaluate(VIOLATIONS) == []
     page.keyboard.press("Tab")
@@ -76,8 +59,8 @@ def test_the_camera_by_keyboard_and_without_fault_for_axe(
     assert complaints == []
 
 
-def test_figures_can_be_copied(filmed: Browser, address: str) -> None:
-    page, _ = ready(filmed, address)
+def test_figures_can_be_copied(camera_browser: Browser, address: str) -> None:
+    page, _ = ready(camera_browser, address)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#about summary")
     page.click("#copy")
@@ -89,8 +72,8 @@ def test_figures_can_be_copied(filmed: Browser, address: str) -> None:
     expect(page.locator("#facts")).to_contain_text("p95")
 
 
-def test_a_picture_and_a_file_that_is_none(plain: Browser, address: str, tmp_path: Path) -> None:
-    page, complaints = ready(plain, address)
+def test_a_picture_and_a_file_that_is_none(browser: Browser, address: str, tmp_path: Path) -> None:
+    page, complaints = ready(browser, address)
     cv2.imwrite(str(tmp_path / "faces.png"), render(0))
     page.set_input_files("#file", tmp_path / "faces.png")
     expect(page.locator("#state")).to_have_text("a picture", timeout=60_000)
@@ -102,12 +85,12 @@ def test_a_picture_and_a_file_that_is_none(plain: Browser, address: str, tmp_pat
     assert complaints == []
 
 
-def test_each_camera_that_is_not_there_is_a_sentence(plain: Browser, filmed: Browser, address: str) -> None:
-    page, _ = ready(plain, address)
+def test_each_camera_that_is_not_there_is_a_sentence(browser: Browser, camera_browser: Browser, address: str) -> None:
+    page, _ = ready(browser, address)
     page.context.grant_permissions(["camera"])
     page.click("#camera")
     expect(page.locator("#problem")).to_contain_text("No camera was found: connect one")
-    page, _ = ready(filmed, address)
+    page, _ = ready(camera_browser, address)
     page.click("#camera")
     expect(page.locator("#state")).to_have_text("live", timeout=60_000)
     page.evaluate("document.getElementById('video').srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
@@ -121,17 +104,19 @@ def test_each_camera_that_is_not_there_is_a_sentence(plain: Browser, filmed: Bro
         expect(page.locator("#camera")).to_be_enabled()
 
 
-def test_it_works_without_a_network_once_loaded(plain: Browser) -> None:
-    with serving_alone("0", "--web-demo", built()) as served:
-        page, _ = ready(plain, f"http://127.0.0.1:{served.port}/demo/")
+@pytest.mark.parametrize("headers", [pages.HEADERS, host.BARE])
+def test_it_works_without_a_network_once_loaded(browser: Browser, site: Path, headers: Mapping[str, str]) -> None:
+    with host.serving(site, headers, "/some/path/") as served:
+        page, complaints = ready(browser, served.address)
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    assert complaints == []
     page.reload()  # the server is gone
     expect(page.locator("#state")).to_have_text("ready", timeout=60_000)
 
 
-def broken(folder: Path, change: str) -> Path:
+def broken(site: Path, folder: Path, change: str) -> Path:
     """A copy of the page with a fault in its model folder."""
-    shutil.copytree(built(), folder)
+    shutil.copytree(site, folder)
     classifier, facts = folder / "model" / "classifier.onnx", folder / "model" / "site.json"
     plain = json.loads(facts.read_text())
     if change == "cut":
@@ -158,15 +143,17 @@ def broken(folder: Path, change: str) -> Path:
         ("foreign", "The classifier has no faces"),
     ],
 )
-def test_a_model_that_is_not_ours_is_a_sentence(plain: Browser, tmp_path: Path, change: str, words: str) -> None:
-    with serving_alone("0", "--web-demo", broken(tmp_path / "site", change)) as served:
-        page, _ = opened(plain, f"http://127.0.0.1:{served.port}/demo/")
+def test_a_model_that_is_not_ours_is_a_sentence(
+    browser: Browser, site: Path, tmp_path: Path, change: str, words: str
+) -> None:
+    with host.serving(broken(site, tmp_path / "site", change)) as served:
+        page, _ = opened(browser, served.address)
         expect(page.locator("#problem")).to_contain_text(words, timeout=60_000)
         expect(page.locator("#state")).to_have_text("cannot start")
         expect(page.locator("#camera")).to_be_disabled()
 
 
 def test_a_browser_without_simd_is_a_sentence(address: str) -> None:
-    with chromium("--js-flags=--no-enable-sse4-1 --no-enable-ssse3") as old:
+    with chromium.running(["--js-flags=--no-enable-sse4-1 --no-enable-ssse3"]) as old:
         page, _ = opened(old, address)
         expect(page.locator("#problem")).to_contain_text("This browser has no WebAssembly SIMD", timeout=60_000)

@@ -16,20 +16,21 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
 
 from conftest import ROOT, Run
-from fer_benchmarks.demo_clip import FRAMES, render
+from fer_benchmarks.browser import chromium, host
+from fer_benchmarks.browser.camera import write_y4m
+from fer_benchmarks.browser.host import Host
+from fer_benchmarks.demo_clip import FPS, FRAMES, render
 from fer_runtime.faces.detection import Detection, RetinaFace
 from fer_runtime.faces.similarity import overlap
 from fer_runtime.model.manifest import golden_faces
 from fer_runtime.model.preprocessing import crop, tilt
 from fer_runtime.model.session import Classifier
-from fer_runtime.outputs.web import site
+from fer_runtime.outputs.web import site as pages
 from fer_runtime.pipeline.loop import Loop
 from fer_runtime.types import Face, Frame
 from helpers import browser_page as tested
-from helpers.browser_page import built, chromium, harness, packed, rgba
-from helpers.served import serving_alone
+from helpers.browser_page import packed, rgba
 
-pytestmark = tested.needs_browser
 MODULES = {
     "detection": "faces.detection", "locating": "faces.locating", "similarity": "faces.similarity",
     "searching": "faces.searching", "following": "faces.following", "tracking": "faces.tracking",
@@ -49,23 +50,16 @@ def fp32(command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+def page(harness: Page) -> Page:
+    return harness
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
-    with serving_alone("0", "--web-demo", built()) as served:
-        yield harness(browser, f"http://127.0.0.1:{served.port}/demo/")
-
-
-@pytest.fixture(scope="module")
-def fp32_page(browser: Browser, fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def fp32_page(browser: Browser, site: Path, fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("site") / "fp32"
-    site.copy(built(), folder, fp32)
-    with serving_alone("0", "--web-demo", folder) as served:
-        yield harness(browser, f"http://127.0.0.1:{served.port}/demo/")
+    pages.copy(site, folder, fp32)
+    with host.serving(folder) as served:
+        yield chromium.open_harness(browser, served.address)
 
 
 def logits(page: Page, faces: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -130,17 +124,17 @@ def places(count: int) -> list[tuple[tuple[float, float, float, float], NDArray[
 
 
 @pytest.mark.parametrize(("colour", "size"), [("grey", 48), ("rgb", 64)])
-def test_crops_are_the_same_pixels(browser: Browser, tmp_path: Path, colour: str, size: int) -> None:
+def test_crops_are_the_same_pixels(browser: Browser, site: Path, tmp_path: Path, colour: str, size: int) -> None:
     folder = tmp_path / "site"
-    shutil.copytree(built(), folder)
+    shutil.copytree(site, folder)
     facts = json.loads((folder / "model" / "site.json").read_text())
     facts["classifier"]["manifest"] |= {"colour": colour, "size": size}
     (folder / "model" / "site.json").write_text(json.dumps(facts))
     noise = np.random.RandomState(0).randint(0, 60, (SIZE[1], SIZE[0], 3)).astype(np.uint8)
     image = cv2.add(small(30), noise).astype(np.uint8)
     wanted = places(60)
-    with serving_alone("0", "--web-demo", folder) as served:
-        page = harness(browser, f"http://127.0.0.1:{served.port}/demo/")
+    with host.serving(folder) as served:
+        page = chromium.open_harness(browser, served.address)
         asked = [{"box": box, "landmarks": landmarks.tolist()} for box, landmarks in wanted]
         crops = page.evaluate("given => fer.crops(...given)", [packed(rgba(image)), *SIZE, asked])
     framing = Classifier().manifest.framing
@@ -193,7 +187,7 @@ def test_the_loop_gives_the_same_faces_frame_by_frame(page: Page) -> None:
     loop = native_loop(classifier)
     page.evaluate("fer.reset()")
     for index in range(0, FRAMES, 3):
-        image, at = small(index), index / 25
+        image, at = small(index), index / FPS
         answers = page.evaluate("given => fer.process(...given)", [packed(rgba(image)), *SIZE, at])
         native = loop.process(Frame(image, index, at)).faces
         assert [(face.track, face.label) for face in native] == [(a["track"], a["label"]) for a in answers], index
@@ -218,12 +212,13 @@ def as_seen(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def test_a_camera_gives_the_labels_of_fer_run(tmp_path: Path) -> None:
+def test_a_camera_gives_the_labels_of_fer_run(hosted: Host, tmp_path: Path) -> None:
     frames = [numbered(index) for index in range(FRAMES)]
-    clip = tested.write_y4m(tmp_path / "clip.y4m", frames)
+    clip = tmp_path / "clip.y4m"
+    write_y4m(clip, frames, FPS)
     loop = native_loop(Classifier())
-    native = [loop.process(Frame(as_seen(frame), index, index / 25)).faces for index, frame in enumerate(frames)]
-    answers = recorded(clip)
+    native = [loop.process(Frame(as_seen(frame), index, index / FPS)).faces for index, frame in enumerate(frames)]
+    answers = recorded(hosted, clip)
     equal = []
     for answer in answers:
         number = sum((grey > 128) << bit for bit, grey in enumerate(answer["greys"]))
@@ -238,14 +233,13 @@ def test_a_camera_gives_the_labels_of_fer_run(tmp_path: Path) -> None:
     assert np.mean(equal) >= 0.97
 
 
-def recorded(clip: Path) -> list[dict[str, Any]]:
+def recorded(hosted: Host, clip: Path) -> list[dict[str, Any]]:
     """What the page answers to at least 70 frames of a camera that shows this clip, less the first ten."""
     points = [[bit * CELL + CELL // 2, 480 - CELL // 2] for bit in range(BITS)]
-    flags = [*tested.CAMERA, f"--use-file-for-fake-video-capture={clip}"]
-    with chromium(*flags) as browser, serving_alone("0", "--web-demo", built()) as served:
-        page = harness(browser, f"http://127.0.0.1:{served.port}/demo/")
-        page.evaluate("points => fer.record(points)", points)
+    with chromium.running(chromium.camera_flags(clip)) as browser:
+        page = chromium.open_harness(browser, hosted.address)
+        chromium.ask(page, "record", points)
         page.click("#camera")
-        page.wait_for_function("async () => (await fer.recorded()).length >= 70", polling=500)
-        answers: list[dict[str, Any]] = page.evaluate("fer.recorded()")
+        chromium.ask(page, "answered", 70)
+        answers: list[dict[str, Any]] = chromium.ask(page, "recorded")
     return answers[10:]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fer_runtime.errors import FerError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL = "sudo apt-get install chromium"
@@ -31,15 +31,34 @@ def camera_flags(video: Path) -> tuple[str, ...]:
     )
 
 
+_drivers: list["Playwright"] = []  # the one that is open
+
+
+@contextmanager
+def _driver() -> Iterator["Playwright"]:
+    """Playwright; a browser that is opened while another one is open shares its: two do not run in one thread."""
+    from playwright.sync_api import sync_playwright
+
+    if _drivers:
+        yield _drivers[-1]
+        return
+    with sync_playwright() as playwright:
+        _drivers.append(playwright)
+        try:
+            yield playwright
+        finally:
+            _drivers.pop()
+
+
 @contextmanager
 def running(flags: Sequence[str] = ()) -> Iterator["Browser"]:
     """A Chromium until the end of the block. Raises FerError where there is none, or no playwright."""
     try:
-        from playwright.sync_api import Error, sync_playwright
+        from playwright.sync_api import Error
     except ImportError as error:
         raise FerError("playwright, which drives the browser, is missing: pip install playwright") from error
     executable = next(filter(None, map(shutil.which, NAMES)), None)
-    with sync_playwright() as playwright:
+    with _driver() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
         except Error as error:

@@ -22,6 +22,7 @@ function base64(data: Uint8Array): string {
 
 let app: Promise<App> | undefined;
 let recorded: Shown[] = [];
+const awaited: { count: number; resolve: () => void }[] = [];
 const engines = new Map<number, Promise<Opened>>();
 
 /** The worker with this many threads, started once; with one thread it is the page's own. */
@@ -81,7 +82,15 @@ const harness = {
     const page = await opened();
     recorded = [];
     page.pump.points = points;
-    page.onAnswer = (answer) => recorded.push(answer);
+    page.onAnswer = (answer) => {
+      recorded.push(answer);
+      for (const each of awaited) if (recorded.length >= each.count) each.resolve();
+    };
+  },
+
+  /** Wait for as many answers since `record`. */
+  answered(count: number): Promise<void> {
+    return new Promise((resolve) => awaited.push({ count, resolve }));
   },
 
   async recorded(): Promise<Shown[]> {
@@ -100,4 +109,5 @@ export type Harness = typeof harness;
 export function install(page: Promise<App>): void {
   app = page;
   Object.assign(window, { fer: harness });
+  document.documentElement.dataset.harness = "ready"; // to be waited for where the page may evaluate no text
 }

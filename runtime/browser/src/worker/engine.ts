@@ -64,7 +64,7 @@ function reset(): void {
 
 /** The faces of a frame at `at` seconds (null: of a picture). points: places of which the brightness is wanted. */
 async function frame(shown: Shown, at: number | null, points: Point[] = []): Promise<Answer> {
-  const began = performance.now(), image = pixels(shown), read = performance.now();
+  const began = performance.now(), image = await pixels(shown), read = performance.now();
   const { width, height, data } = image;
   const greys = points.map(([x, y]) => data[4 * (y * width + x) + 1]!);
   const faces = await opened(loop).process(image, at);
