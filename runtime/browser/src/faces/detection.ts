@@ -6,21 +6,38 @@ import { detection as constants } from "./constants";
 import { overlap } from "./similarity";
 import type { Box, Detection, Point } from "./types";
 
-const { MEAN, ANCHORS, V_C, V_S, MIN_SIDE, MAX_SIDE } = constants;
+const { MEAN, ANCHORS, V_C, V_S, MIN_SIDE, MAX_SIDE, MIN_SCORE, PROPOSAL_SHARE, MIN_PROPOSAL } = constants;
 const MAX_OVERLAP = 0.4; // of two boxes that are two faces
 
-/** Finds faces in frames; the longer side of a frame is shrunk to `side` pixels first (null: see `shrunkSide`). */
+/** How a detector looks: to how many pixels a frame's longer side is shrunk, and from which score on a face is one. */
+interface Look { side?: number; share?: number; threshold?: number }
+
+/** Finds faces in frames; the longer side of a frame is shrunk to a share of `side` pixels first (none: see `shrunkSide`). */
 export class Detector {
-  constructor(private readonly session: ort.InferenceSession, private readonly side: number | null = null, private readonly threshold = 0.8) {}
+  readonly #side: number | undefined;
+  readonly #share: number;
+  readonly #threshold: number;
+
+  constructor(private readonly session: ort.InferenceSession, { side, share = 1, threshold = MIN_SCORE }: Look = {}) {
+    this.#side = side;
+    this.#share = share;
+    this.#threshold = threshold;
+  }
 
   /** For a region around a known face: 96 pixels; a face is expected there. */
   static nearby(session: ort.InferenceSession): Detector {
-    return new Detector(session, 96, 0.6);
+    return new Detector(session, { side: 96, threshold: 0.6 });
+  }
+
+  /** For places of frames where faces may be, at a third of the cost; `nearby` says which of them are. */
+  static proposing(session: ort.InferenceSession): Detector {
+    return new Detector(session, { share: PROPOSAL_SHARE, threshold: MIN_PROPOSAL });
   }
 
   /** The faces of a frame (RGBA), likeliest first. */
   async find(frame: Picture): Promise<Detection[]> {
-    const scale = Math.min(1, (this.side ?? shrunkSide(frame.width, frame.height)) / Math.max(frame.width, frame.height));
+    const side = this.#side ?? shrunkSide(frame.width, frame.height);
+    const scale = Math.min(1, (this.#share * side) / Math.max(frame.width, frame.height));
     const { width, height, data } = scale < 1 ? shrunk(frame, scale) : frame;
     const input = new ort.Tensor("float32", blob(data, width * height), [1, 3, height, width]);
     const outputs = await this.session.run({ input });
@@ -28,7 +45,7 @@ export class Detector {
     const found: Detection[] = [];
     anchors(width, height).forEach((anchor, index) => {
       const score = scores[2 * index + 1]!;
-      if (score > this.threshold) found.push(decoded(anchor, boxes.subarray(4 * index), points.subarray(10 * index), score, scale));
+      if (score > this.#threshold) found.push(decoded(anchor, boxes.subarray(4 * index), points.subarray(10 * index), score, scale));
     });
     return distinct(found);
   }

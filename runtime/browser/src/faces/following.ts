@@ -1,15 +1,16 @@
 // Where known faces are now: by the locator, and by the detector where the locator is not sure:
 // fer_runtime/faces/following.py.
 import { part, round, type Picture } from "../vision/picture";
-import { following } from "./constants";
+import { detection as detecting, following } from "./constants";
 import { corrected, expected, isOff, noteVelocity, offsetOf, steadied } from "./motion";
 import { moved, type Detector } from "./detection";
 import type { Locator } from "./locating";
 import { difference, overlap, thumbnail } from "./similarity";
 import type { Box, Detection, FaceState } from "./types";
 
-const { REGION, MIN_SCORE, CHECK_INTERVALS_S, MAX_UNCONFIRMED_S, PRIOR_CHECKS, MIN_WEIGHT, STILL, MIN_OVERLAP } = following;
-export type Found = ReadonlyMap<number, Detection>; // by the face's number, what a search of the whole frame found of it
+const { REGION, MIN_LOCATED, CHECK_INTERVALS_S, MAX_UNCONFIRMED_S, PRIOR_CHECKS, MIN_WEIGHT, RETRY_S, STILL, MIN_OVERLAP } = following;
+const { MIN_SCORE } = detecting;
+export type Found = ReadonlyMap<number, Detection>; // by the face's number, what a search of the frame found of it; where it is not sure (MIN_SCORE), a place to look at
 interface Located { detection: Detection; anchor: Box } // and the box about which the locator looked
 
 /** Brings every known face to where it is now. */
@@ -21,18 +22,18 @@ export class Follower {
   /** Update what is known of these faces; one that is not found stays as it was. at: the frame's time, seconds. */
   async follow(faces: readonly FaceState[], found: Found, image: Picture, at: number): Promise<void> {
     const before = faces.map(({ seen, detection }) => ({ seen, box: detection.box }));
-    for (const face of faces) if (found.has(face.number)) face.confirmed = at;
+    for (const face of faces) if ((found.get(face.number)?.score ?? 0) >= MIN_SCORE) face.confirmed = at;
     for (const face of await this.#unlocated(faces, found, image, at)) await this.#detect(face, found.get(face.number), image, at);
     faces.forEach((face, index) => noteVelocity(face, before[index]!.box, face.seen - before[index]!.seen));
   }
 
-  /** Bring the faces that the locator is sure of to where they are; returns the others. */
+  /** Bring the faces that the locator is sure of to where they are; returns those that the detector looks for. */
   async #unlocated(faces: readonly FaceState[], found: Found, image: Picture, at: number): Promise<FaceState[]> {
     const unlocated: FaceState[] = [], looks = await this.#locate(faces, found, image, at);
     for (const [index, face] of faces.entries()) {
       const { detection, anchor } = looks[index]!;
       const target = found.get(face.number)?.box ?? expected(face, at), wait = face.nextCheck - at;
-      const sure = detection.score >= MIN_SCORE && overlap(detection.box, target) >= MIN_OVERLAP;
+      const sure = detection.score >= MIN_LOCATED && overlap(detection.box, target) >= MIN_OVERLAP;
       if (sure && !(wait > 0 && wait <= CHECK_INTERVALS_S.at(-1)!)) await this.#check(face, detection, image, at);
       const age = at - face.confirmed;
       if (sure && age >= 0 && age < MAX_UNCONFIRMED_S) {
@@ -41,7 +42,8 @@ export class Follower {
         Object.assign(face, { detection: { ...detection, box }, anchor, seen: at, thumbnail: null });
       } else {
         face.anchor = null;
-        unlocated.push(face);
+        const pause = face.nextLook - at;
+        if (found.has(face.number) || !(pause > 0 && pause <= RETRY_S)) unlocated.push(face);
       }
     }
     return unlocated;
@@ -68,7 +70,7 @@ export class Follower {
     const looks = (await this.locator.find(image, anchors)).map((detection, index): Located => ({ detection, anchor: anchors[index]! }));
     const again = looks.flatMap(({ detection, anchor }, index) => {
       const box = corrected(detection.box, faces[index]!.offset);
-      return detection.score >= MIN_SCORE && isOff(box, anchor) ? [{ index, box }] : [];
+      return detection.score >= MIN_LOCATED && isOff(box, anchor) ? [{ index, box }] : [];
     });
     if (again.length) {
       const second = await this.locator.find(image, again.map(({ box }) => box));
@@ -87,7 +89,8 @@ export class Follower {
     let near = await this.near(image, place);
     if (!near || overlap(near.box, target.box) < MIN_OVERLAP) near = whole ? await this.near(image, whole.box) : null;
     if (near) face.thumbnail = thumbnail(image, near.box);
-    if (near || whole) Object.assign(face, { detection: near ?? target, seen: at, confirmed: at });
+    if (near || (whole && whole.score >= MIN_SCORE)) Object.assign(face, { detection: near ?? target, seen: at, confirmed: at });
+    else face.nextLook = at + RETRY_S;
   }
 
   /** The face that the detector finds in the region around `box`. */

@@ -1,20 +1,19 @@
-// Searches for new faces: when a frame is searched, how much of it, and how finely: fer_runtime/faces/searching.py.
+// Searches for new faces: when a frame is searched, and how much of it: fer_runtime/faces/searching.py.
 import { grey, part, round, type Picture } from "../vision/picture";
 import { resizeArea, resizeNearest } from "../vision/resize";
-import { detection, searching } from "./constants";
-import { moved, shrunk, shrunkSide, type Detector } from "./detection";
+import { searching } from "./constants";
+import { moved, shrunkSide, type Detector } from "./detection";
 import type { Box, Detection } from "./types";
 
-const { DEFAULT_INTERVAL_S, MAX_QUIET_S, FINE_INTERVAL_S, COARSE_SIDE, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
+const { DEFAULT_INTERVAL_S, MAX_QUIET_S, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
 const [COLUMNS, ROWS] = MAP;
 type Area = [left: number, top: number, right: number, bottom: number];
 
 /** Looks for faces at intervals where something changed since the last time, and now and then everywhere. */
 export class Search {
   #next = -Infinity; // when one is due
-  #last = -Infinity; // when the last of each kind was
-  #whole = -Infinity;
-  #fine = -Infinity;
+  #last = -Infinity; // when the last was
+  #whole = -Infinity; // and that of a whole frame
   #map: Picture | null = null; // of the frame that was searched last
 
   constructor(private readonly detector: Detector) {}
@@ -31,41 +30,32 @@ export class Search {
     return !(wait > 0 && wait <= DEFAULT_INTERVAL_S);
   }
 
-  /** The faces in what is searched of this frame; none where nothing is. known: boxes of the faces that are followed. */
-  async find(image: Picture, at: number, known: readonly Box[]): Promise<Detection[]> {
+  /** The faces in what is searched of this frame; null where nothing is. known: boxes of the faces that are followed. */
+  async find(image: Picture, at: number, known: readonly Box[]): Promise<Detection[] | null> {
     this.#next = at + DEFAULT_INTERVAL_S;
     this.#last = at;
     const before = this.#map, now = map(image), age = at - this.#whole;
     const everywhere = before === null || !(age >= 0 && age < MAX_QUIET_S);
     const area = everywhere ? ([0, 0, image.width, image.height] satisfies Area) : changed(before, now, image, known);
-    if (!area) return [];
+    if (!area) return null;
     this.#map = now;
     return this.#detect(image, area, at);
   }
 
   /** Search this part, or the whole frame where that costs no more. */
   async #detect(image: Picture, [left, top, right, bottom]: Area, at: number): Promise<Detection[]> {
-    const { width, height } = image, longer = Math.max(width, height);
-    const fine = shrunkSide(width, height) / longer, coarse = Math.min(fine, COARSE_SIDE / longer);
-    if (fine ** 2 * (right - left) * (bottom - top) < coarse ** 2 * width * height) {
-      const found = await this.#atScale(part(image, left, top, right, bottom)!, fine);
+    if (pixels(right - left, bottom - top) < pixels(image.width, image.height)) {
+      const found = await this.detector.find(part(image, left, top, right, bottom)!);
       return found.map((each) => moved(each, left, top));
     }
     this.#whole = at;
-    const age = at - this.#fine;
-    if (fine === coarse || !(age >= 0 && age < FINE_INTERVAL_S)) {
-      this.#fine = at;
-      return this.detector.find(image);
-    }
-    return this.#atScale(image, coarse);
+    return this.detector.find(image);
   }
+}
 
-  /** What the detector finds in a part of a frame if it sees that shrunk to this share. */
-  async #atScale(image: Picture, wanted: number): Promise<Detection[]> {
-    const halved = wanted * Math.max(image.width, image.height) > detection.MIN_SIDE; // the detector itself halves what is larger
-    const scale = halved ? Math.min(1, 2 * wanted) : wanted;
-    return (await this.detector.find(shrunk(image, scale))).map((each) => moved(each, 0, 0, scale));
-  }
+/** That a detector looks at in a frame of this size, or a number in proportion to it. */
+function pixels(width: number, height: number): number {
+  return (shrunkSide(width, height) / Math.max(width, height)) ** 2 * width * height;
 }
 
 /** Mean brightness of each cell. */

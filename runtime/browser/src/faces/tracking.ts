@@ -1,7 +1,7 @@
 // Faces over time: which face is which, from frame to frame: fer_runtime/faces/tracking.py.
 import { grey, type Picture } from "../vision/picture";
 import { resizeNearest } from "../vision/resize";
-import { following, tracking } from "./constants";
+import { detection as detecting, following, searching, tracking } from "./constants";
 import { Detector } from "./detection";
 import { Follower, type Found } from "./following";
 import type { Locator } from "./locating";
@@ -10,7 +10,8 @@ import { difference, overlap } from "./similarity";
 import { Smoother } from "./smoothing";
 import type { Box, Detection, FaceState } from "./types";
 
-const { MAX_UNSEEN_S, MAX_FRAME_GAP_S, MIN_PAUSE_S, SAME, SCENE_CUT, SCENE_THUMBNAIL } = tracking;
+const { MAX_UNSEEN_S, MAX_FRAME_GAP_S, MIN_PAUSE_S, MAX_PROPOSALS, LOOKS, SAME, SCENE_CUT, SCENE_THUMBNAIL } = tracking;
+const { MIN_SCORE } = detecting;
 
 /** Searches frames for new faces when that is due, and follows the known ones in every frame. */
 export class Tracker {
@@ -20,9 +21,11 @@ export class Tracker {
   #count = 0; // of faces so far
   #last = 0; // time of the last frame
   #scene: Picture | null = null;
+  #proposals: Detection[] = []; // of the last search, not looked at yet
 
-  constructor(private readonly whole: Detector, nearby: Detector, locator: Locator) {
-    this.#search = new Search(whole);
+  /** whole: for frames; nearby: for a region about twice a face's size; proposer: for searches, not sure of all that it finds. */
+  constructor(private readonly whole: Detector, nearby: Detector, locator: Locator, proposer: Detector) {
+    this.#search = new Search(proposer);
     this.#follower = new Follower(nearby, locator);
   }
 
@@ -32,6 +35,7 @@ export class Tracker {
     this.#faces = this.#faces.filter((face) => this.#isKnown(face, at));
     if (this.#isCut(image)) {
       this.#faces = [];
+      this.#proposals = [];
       this.#search.hasten(at);
     }
     await this.#bringUpToDate(image, at);
@@ -46,20 +50,41 @@ export class Tracker {
   }
 
   async #bringUpToDate(image: Picture, at: number): Promise<void> {
-    let found: Found = new Map();
-    const many = this.#faces.length > this.#follower.most;
-    if (many) this.#search.hasten(at);
-    if (this.#search.isDue(at)) found = this.#joined(await this.#search.find(image, at, this.#faces.map((face) => face.detection.box)), at);
-    if (many) {
+    if (this.#faces.length > this.#follower.most) {
+      const found = this.#joined(await this.whole.find(image), at);
       for (const face of this.#faces) {
         const detection = found.get(face.number);
         if (detection) Object.assign(face, { detection, seen: at });
       }
-    } else if (this.#faces.length) {
+      return;
+    }
+    const found: Found = this.#search.isDue(at) ? await this.#searched(image, at) : new Map();
+    if (this.#faces.length) {
       await this.#follower.follow(this.#faces, found, image, at);
       this.#faces = distinct(this.#faces);
       const lost = this.#faces.some(({ seen }) => this.#last <= seen && seen < at); // just now
       if (lost) this.#search.hasten(at, MIN_PAUSE_S);
+    }
+    await this.#lookAtProposals(image, at);
+  }
+
+  /** Search the frame: what was found of each face, new ones too, by its number. */
+  async #searched(image: Picture, at: number): Promise<Found> {
+    const detections = await this.#search.find(image, at, this.#faces.map((face) => face.detection.box));
+    return detections ? this.#joined(detections, at) : new Map();
+  }
+
+  /** Add those of the next proposals that are faces; of all where frames come more slowly than searches. */
+  async #lookAtProposals(image: Picture, at: number): Promise<void> {
+    const isKnown = (box: Box): boolean => this.#faces.some((face) => overlap(face.detection.box, box) >= following.MIN_OVERLAP);
+    let looks = at - this.#last < searching.DEFAULT_INTERVAL_S ? LOOKS : MAX_PROPOSALS;
+    while (looks) {
+      const proposal = this.#proposals.shift();
+      if (!proposal) return;
+      if (isKnown(proposal.box)) continue;
+      looks -= 1;
+      const near = await this.#follower.near(image, proposal.box);
+      if (near && near.score >= MIN_SCORE && !isKnown(near.box)) this.#faces.push(this.#new(near, at));
     }
   }
 
@@ -71,7 +96,7 @@ export class Tracker {
 
   #new(detection: Detection, at: number): FaceState {
     return {
-      number: ++this.#count, detection, seen: at, velocity: [0, 0], confirmed: 0, checks: 0, nextCheck: 0, offset: [0, 0, 0, 0],
+      number: ++this.#count, detection, seen: at, velocity: [0, 0], confirmed: 0, checks: 0, nextCheck: 0, nextLook: 0, offset: [0, 0, 0, 0],
       anchor: null, thumbnail: null, smoother: new Smoother(), crop: null, probabilities: null, classified: 0,
     };
   }
@@ -87,13 +112,13 @@ export class Tracker {
     return before !== null && difference(before.data, this.#scene.data) > SCENE_CUT;
   }
 
-  /** What a search found of each face, by its number; faces that are not known yet are added. */
+  /** What a search found of each face, by its number; faces that are not known yet are added, or proposed. */
   #joined(detections: readonly Detection[], at: number): Found {
     const joined = join(this.#faces.map((face) => face.detection.box), detections.map(({ box }) => box));
     const found = new Map(Array.from(joined, ([i, j]) => [this.#faces[i]!.number, detections[j]!]));
-    const taken = new Set(joined.values());
-    for (const [j, detection] of detections.entries()) {
-      if (taken.has(j)) continue;
+    const taken = new Set(joined.values()), rest = detections.filter((_, j) => !taken.has(j));
+    this.#proposals = rest.filter(({ score }) => score < MIN_SCORE).slice(0, MAX_PROPOSALS);
+    for (const detection of rest.filter(({ score }) => score >= MIN_SCORE)) {
       const face = this.#new(detection, at);
       this.#faces.push(face);
       found.set(face.number, detection);

@@ -21,6 +21,7 @@ export interface FaceState {
   confirmed: number; // when the detector last saw it, not the locator alone
   checks: number; // how often the locator's box was held against the detector's
   nextCheck: number; // when it is the next time
+  nextLook: number; // when the detector looks for it again, where it did not see it
   offset: readonly [number, number, number, number]; // of the detector's box from the locator's, averaged
   anchor: Box | null; // the box about which the locator's region lies
   thumbnail: Picture | null; // when its region was last searched by the detector

@@ -19,7 +19,7 @@ export interface Answer { faces: Face[]; width: number; height: number; read_ms:
 
 let base = "";
 let classifier: Classifier | undefined;
-let whole: Detector, nearby: Detector, locator: Locator;
+let whole: Detector, nearby: Detector, proposer: Detector, locator: Locator;
 let loop: Loop | undefined;
 
 function opened<T>(part: T | undefined): T {
@@ -48,6 +48,7 @@ async function openFaces(site: Site): Promise<void> {
   const [finding, locating] = await Promise.all([session(site.detector), session(site.locator)]);
   whole = new Detector(finding);
   nearby = Detector.nearby(finding);
+  proposer = Detector.proposing(finding);
   locator = new Locator(locating);
 }
 
@@ -59,7 +60,7 @@ function transferred(): number {
 
 /** Forget all faces: the next frame is the first of another source. */
 function reset(): void {
-  loop = new Loop(new Tracker(whole, nearby, locator), opened(classifier));
+  loop = new Loop(new Tracker(whole, nearby, locator, proposer), opened(classifier));
 }
 
 /** The faces of a frame at `at` seconds (null: of a picture). points: places of which the brightness is wanted. */
