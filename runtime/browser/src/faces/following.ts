@@ -19,22 +19,28 @@ export class Follower {
 
   constructor(private readonly nearby: Detector, private readonly locator: Locator) {}
 
-  /** Update what is known of these faces; one that is not found stays as it was. at: the frame's time, seconds. */
-  async follow(faces: readonly FaceState[], found: Found, image: Picture, at: number): Promise<void> {
+  /**
+   * Update what is known of these faces; one that is not found stays as it was. at: the frame's time, seconds. busy:
+   * whether this frame costs enough already, so that what may wait does.
+   */
+  async follow(faces: readonly FaceState[], found: Found, image: Picture, at: number, busy: boolean): Promise<void> {
     const before = faces.map(({ seen, detection }) => ({ seen, box: detection.box }));
     for (const face of faces) if ((found.get(face.number)?.score ?? 0) >= MIN_SCORE) face.confirmed = at;
-    for (const face of await this.#unlocated(faces, found, image, at)) await this.#detect(face, found.get(face.number), image, at);
+    for (const face of await this.#unlocated(faces, found, image, at, busy)) await this.#detect(face, found.get(face.number), image, at);
     faces.forEach((face, index) => noteVelocity(face, before[index]!.box, face.seen - before[index]!.seen));
   }
 
   /** Bring the faces that the locator is sure of to where they are; returns those that the detector looks for. */
-  async #unlocated(faces: readonly FaceState[], found: Found, image: Picture, at: number): Promise<FaceState[]> {
+  async #unlocated(faces: readonly FaceState[], found: Found, image: Picture, at: number, busy: boolean): Promise<FaceState[]> {
     const unlocated: FaceState[] = [], looks = await this.#locate(faces, found, image, at);
     for (const [index, face] of faces.entries()) {
       const { detection, anchor } = looks[index]!;
-      const target = found.get(face.number)?.box ?? expected(face, at), wait = face.nextCheck - at;
+      const target = found.get(face.number)?.box ?? expected(face, at);
       const sure = detection.score >= MIN_LOCATED && overlap(detection.box, target) >= MIN_OVERLAP;
-      if (sure && !(wait > 0 && wait <= CHECK_INTERVALS_S.at(-1)!)) await this.#check(face, detection, image, at);
+      if (sure && isCheckDue(face, at, busy)) {
+        await this.#check(face, detection, image, at);
+        busy = true;
+      }
       const age = at - face.confirmed;
       if (sure && age >= 0 && age < MAX_UNCONFIRMED_S) {
         const now = corrected(detection.box, face.offset);
@@ -101,6 +107,13 @@ export class Follower {
     if (!region || Math.min(region.width, region.height) < 8) return null;
     return nearest((await this.nearby.find(region)).map((each) => moved(each, left, top)), box);
   }
+}
+
+/** Whether the detector is to be asked now; in a busy frame only for a new face, and where that is late already. */
+function isCheckDue({ nextCheck, checks }: FaceState, at: number, busy: boolean): boolean {
+  const wait = nextCheck - at;
+  if (wait > 0 && wait <= CHECK_INTERVALS_S.at(-1)!) return false;
+  return !busy || !checks || !(wait > -CHECK_INTERVALS_S[0] && wait <= 0);
 }
 
 function isStill(face: FaceState, image: Picture): boolean {

@@ -23,8 +23,12 @@ export class Locator {
   }
 }
 
+/** The region around a box, whole pixels; its side can be halved as often as `cut` does. */
 function region([x, y, width, height]: Box): Square {
-  const side = Math.max(2, round(REGION * Math.max(width, height)));
+  const wanted = Math.max(2, REGION * Math.max(width, height));
+  let step = 1;
+  while (wanted / step >= 2 * SIZE) step *= 2;
+  const side = step * round(wanted / step);
   return [round(x + width / 2 - side / 2), round(y + height / 2 - side / 2), side];
 }
 

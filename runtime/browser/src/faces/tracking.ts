@@ -58,14 +58,16 @@ export class Tracker {
       }
       return;
     }
-    const found: Found = this.#search.isDue(at) ? await this.#searched(image, at) : new Map();
+    const searched = this.#search.isDue(at);
+    const found: Found = searched ? await this.#searched(image, at) : new Map();
     if (this.#faces.length) {
-      await this.#follower.follow(this.#faces, found, image, at);
+      await this.#follower.follow(this.#faces, found, image, at, searched);
       this.#faces = distinct(this.#faces);
       const lost = this.#faces.some(({ seen }) => this.#last <= seen && seen < at); // just now
       if (lost) this.#search.hasten(at, MIN_PAUSE_S);
     }
-    await this.#lookAtProposals(image, at);
+    const pause = at - this.#last, slow = !(pause > 0 && pause < searching.DEFAULT_INTERVAL_S); // the first frame, or one of few
+    if (slow || !searched) await this.#lookAtProposals(image, slow ? MAX_PROPOSALS : LOOKS, at);
   }
 
   /** Search the frame: what was found of each face, new ones too, by its number. */
@@ -74,10 +76,9 @@ export class Tracker {
     return detections ? this.#joined(detections, at) : new Map();
   }
 
-  /** Add those of the next proposals that are faces; of all where frames come more slowly than searches. */
-  async #lookAtProposals(image: Picture, at: number): Promise<void> {
+  /** Add those of the next proposals that are faces, after so many looks at most. */
+  async #lookAtProposals(image: Picture, looks: number, at: number): Promise<void> {
     const isKnown = (box: Box): boolean => this.#faces.some((face) => overlap(face.detection.box, box) >= following.MIN_OVERLAP);
-    let looks = at - this.#last < searching.DEFAULT_INTERVAL_S ? LOOKS : MAX_PROPOSALS;
     while (looks) {
       const proposal = this.#proposals.shift();
       if (!proposal) return;
