@@ -58,7 +58,7 @@ class Machine:
 
     def reboot(self) -> None:
         """Let it boot again by its own means, with its disks as they are. Raises ImageError."""
-        self.run("systemctl --no-block reboot")
+        self._send("systemctl --no-block reboot", 60)  # it may be gone before it has said how that ended
         self._await_ready()
 
     def _await_ready(self) -> None:
@@ -75,9 +75,7 @@ class Machine:
 
     def run(self, command: str, timeout: float = 300) -> Done:
         """Run a shell's command as root. Raises TimeoutError where it was ended for its time, or the machine hangs."""
-        assert self._control
-        coded = base64.b64encode(command.encode()).decode()
-        self._control.sendall(f"{timeout:g} {coded}\n".encode())
+        self._send(command, timeout)
         code, out, err = self._line(timeout + MARGIN_S).split(b" ")
         if int(code) in (124, 137):
             raise TimeoutError(f"no end after {timeout:g} s: {command}")
@@ -132,6 +130,12 @@ class Machine:
                 if not self._qemu or self._qemu.poll() is not None:
                     raise
                 time.sleep(POLL_S)
+
+    def _send(self, command: str, timeout: float) -> None:
+        """Have a command begin that is to end within so many seconds."""
+        assert self._control
+        coded = base64.b64encode(command.encode()).decode()
+        self._control.sendall(f"{timeout:g} {coded}\n".encode())
 
     def _line(self, timeout: float) -> bytes:
         """What the machine says next. Raises OSError, which TimeoutError is one of."""

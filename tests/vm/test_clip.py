@@ -29,16 +29,15 @@ def test_the_clip_before_a_camera_gives_the_labels_of_its_file(board: Board, kin
         (board.machine.shared / name).write_bytes(packed(picture, kind))
     board.ok(f"rm -f {RESULTS}")
     board.start("shown", f"--source 0 --jsonl {RESULTS}")
-    times = board.ok(f"python3 /shared/play.py /dev/video0 {RESULTS} /shared/*.{kind}", 3 * 400).split()
+    # The first picture twice: a camera that has just begun to move is searched a moment later.
+    shown = f"/shared/000.{kind} /shared/*.{kind}"
+    times = board.ok(f"python3 /shared/play.py /dev/video0 {RESULTS} {shown}", 3 * 400).split()[1:]
     assert "Traceback" not in board.stop("shown")
     found = {line["time"]: line["faces"] for line in board.lines(RESULTS)}
-    pairs = [
-        pair
-        for ours, time in zip(expected, times, strict=True)
-        for pair in zip(by_place(ours), by_place(found[time]), strict=True)
-    ]
+    seen = [(by_place(ours), by_place(found[time])) for ours, time in zip(expected, times, strict=True)]
+    pairs = [pair for ours, theirs in seen if len(ours) == len(theirs) for pair in zip(ours, theirs, strict=True)]
     same = [pair for pair in pairs if pair[0]["raw"]["label"] == pair[1]["raw"]["label"]]
-    assert len(same) >= LEAST_SAME * len(pairs)
+    assert len(same) >= LEAST_SAME * sum(len(ours) for ours in expected) > 0
     boxes = np.array([[face["box"] for face in pair] for pair in pairs])
     assert np.abs(boxes[:, 0] - boxes[:, 1]).max() <= MAX_BOX_OFF
     chances = np.array([[[*face["raw"]["probabilities"].values()] for face in pair] for pair in same])
@@ -66,7 +65,7 @@ def packed(picture: NDArray[np.uint8], kind: str) -> bytes:
 
 
 def yuyv(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """BGR [h, w, 3] as YUYV [h, w, 2]: two pixels share their colour, brightness is 16 to 235."""
+    """BGR [h, w, 3] as YUYV [h, w / 2, 4]: two pixels share their colour, brightness is 16 to 235."""
     y, v, u = np.moveaxis(cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb).astype(np.float32), 2, 0)
     y = 16 + y * 219 / 255
     u, v = (128 + ((plane[:, ::2] + plane[:, 1::2]) / 2 - 128) * 224 / 255 for plane in (u, v))

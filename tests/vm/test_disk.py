@@ -28,13 +28,10 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_whole_lines(board: Board) 
 @pytest.mark.whole
 def test_on_a_root_that_cannot_be_written_it_runs_and_says_where_it_cannot_write(board: Board) -> None:
     board.plug()
-    board.ok("mount -o remount,ro /")
-    try:
-        run = f"{BIN}/fer-run {CAMERA} --max-frames 1"
-        done = board.run(run)
-        assert (done.code, done.out.count("\n")) == (0, 1), done.err
-        done = board.run(f"{run} --jsonl /root/faces.jsonl")
-    finally:
-        board.ok("mount -o remount,rw /")
+    read_only = "cd / && unshare --mount sh -c 'mount -o remount,bind,ro / && exec \"$@\"' sh"
+    run = f"{read_only} {BIN}/fer-run {CAMERA} --max-frames 1"
+    done = board.run(run)
+    assert (done.code, done.out.count("\n")) == (0, 1), done.err
+    done = board.run(f"{run} --jsonl /root/faces.jsonl")
     assert done.code == 1
     assert "cannot write /root/faces.jsonl: Read-only file system" in done.err.splitlines()[-1]

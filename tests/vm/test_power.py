@@ -8,6 +8,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ import pytest
 
 from helpers.board import BIN, Board
 
-MAX_LOST_S = 15.0  # what is written is on the disk five seconds later, or a frame later where that takes longer
+MAX_LOST_S = 15.0  # what is written is on the disk five seconds later, or at the next result where that takes longer
 WORDS = "--source 0 --size 640x480 --fps 5 --record /data/all.mkv --jsonl /data/all.jsonl"
 
 
@@ -62,7 +63,7 @@ def test_json_lines_are_whole_and_reach_to_the_last_seconds(cuts: list[Cut], tmp
         assert data.endswith(b"\n")
         left = [json.loads(line) for line in data.splitlines()]
         assert left[: len(cut.lines)] == cut.lines[: len(left)]
-        assert seconds(left[-1], cut.lines[-1]) <= MAX_LOST_S
+        assert seconds(left[-1], cut.lines[-1]) <= MAX_LOST_S + longest_gap(cut.lines)
 
 
 def test_recordings_play_to_the_last_seconds(cuts: list[Cut], tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_recordings_play_to_the_last_seconds(cuts: list[Cut], tmp_path: Path) ->
         while video.read()[0]:
             frames += 1
         lost = seconds(cut.lines[0], cut.lines[-1]) - frames / video.get(cv2.CAP_PROP_FPS)
-        assert lost <= MAX_LOST_S, (frames, len(cut.lines))
+        assert lost <= MAX_LOST_S + longest_gap(cut.lines), (frames, len(cut.lines))
 
 
 def test_after_a_boot_the_next_run_appends_and_records_beside(cuts: list[Cut], board: Board) -> None:
@@ -93,6 +94,11 @@ def kept(cut: Cut, name: str, folder: Path) -> Path:
     copy = folder / f"{cut.disk.stem}-{name}"
     subprocess.run(["debugfs", "-R", f"dump /{name} {copy}", cut.disk], capture_output=True, check=True)
     return copy
+
+
+def longest_gap(lines: list[dict[str, str]]) -> float:
+    """Seconds between two results: one or two, and more on a machine so busy that the emulated one hardly runs."""
+    return max((seconds(*pair) for pair in pairwise(lines)), default=0.0)
 
 
 def seconds(first: dict[str, str], last: dict[str, str]) -> float:

@@ -12,7 +12,8 @@ from helpers.board import BIN, Board
 from helpers.board_service import CAMERA, ENVIRONMENT, NAME, STATE, install, journal, ready, shown
 
 pytestmark = pytest.mark.whole
-PAGE = "127.0.0.1:8080"
+PORT = 8080
+PAGE = f"http://127.0.0.1:{PORT}/api/v1"
 
 
 @pytest.fixture
@@ -31,22 +32,22 @@ def token(board: Board) -> str:
 
 
 def test_the_pages_token_is_for_root_alone_and_the_service_reaches_this_machine(plugged: Board) -> None:
-    install(plugged, f"{CAMERA} --web {PAGE}")
+    install(plugged, f"{CAMERA} --web 0.0.0.0:{PORT}")
     assert plugged.ok(f"stat -c %a:%U:%G {ENVIRONMENT}").strip() == "600:root:root"
     written = plugged.ok(f"cat /etc/systemd/system/{NAME}; ps axww -o args; journalctl -b --no-pager")
     assert token(plugged) not in written
     assert plugged.run(f"runuser -u visitor -- cat {ENVIRONMENT}").code
     assert json.loads(plugged.ok(f"cat {STATE}/inside.json"))["connects"]
-    assert plugged.run(f"python3 /shared/ask.py http://{PAGE}/api/v1/model").code
-    model = json.loads(plugged.ok(f"python3 /shared/ask.py http://{PAGE}/api/v1/model {token(plugged)}"))
+    assert plugged.run(f"python3 /shared/ask.py {PAGE}/model").code
+    model = json.loads(plugged.ok(f"python3 /shared/ask.py {PAGE}/model {token(plugged)}"))
     assert "happy" in model["labels"]
 
 
 def test_a_machine_without_a_camera_serves_pictures(plugged: Board) -> None:
     plugged.unplug()
-    install(plugged, f"--no-source --web {PAGE}")
+    install(plugged, f"--no-source --web {PORT}")
     cv2.imwrite(str(plugged.machine.shared / "faces.png"), render(0))
-    asked = f"http://{PAGE}/api/v1/faces {token(plugged)} /shared/faces.png"
+    asked = f"{PAGE}/faces {token(plugged)} /shared/faces.png"
     found = json.loads(plugged.ok(f"python3 /shared/ask.py {asked}"))
     assert [face["raw"]["label"] for face in found["faces"]] == ["happy", "happy"]
 
