@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fer_train.data import degrade
 from fer_train.recipe import Augmentation
 
 NUMBERS = (14, 5)  # what a view is made of, in the order of `augment`; the last ones came later
-KERNEL = 7  # pixels: side of the blurs' kernels
-GRAIN = torch.randn(1 << 16, generator=torch.Generator().manual_seed(0))  # noise, of which each view takes a part
 
 
 def drawn(faces: int, seed: int) -> Tensor:
@@ -26,8 +25,8 @@ def drawn(faces: int, seed: int) -> Tensor:
 def augment(pixels: Tensor, numbers: Tensor, how: Augmentation, side: int) -> Tensor:
     """uint8 [n, 1, h, w] and float [n, 19] -> float of 0..255, [n, 1, side, side], same device."""
     warp, exposure, erasing, blur, noise = numbers.split([6, 3, 5, 3, 2], 1)
-    faces = _expose(_blurred(_warp(pixels.float(), warp, how, side), blur, how), exposure, how)
-    faces = _noisy(faces, noise, how)
+    faces = _expose(degrade.blurred(_warp(pixels.float(), warp, how, side), blur, how), exposure, how)
+    faces = degrade.noisy(faces, noise, how)
     return torch.where(_erased(erasing, how, side), torch.full_like(faces, 128.0), faces)
 
 
@@ -56,36 +55,6 @@ def _expose(faces: Tensor, numbers: Tensor, how: Augmentation) -> Tensor:
     mean = faces.mean((1, 2, 3), keepdim=True)
     faces = (faces - mean) * _signed(gain, how.gain).exp() + mean + _signed(offset, 255 * how.offset)
     return faces.clamp_(0, 255)
-
-
-def _blurred(faces: Tensor, numbers: Tensor, how: Augmentation) -> Tensor:
-    """A share of the faces blurred: a Gaussian of random width in a random direction, a third to all as wide across."""
-    chosen = torch.nonzero(numbers[:, 0] < how.blur)[:, 0]
-    if not len(chosen):
-        return faces
-    share, angle = numbers[chosen, 0] / how.blur, numbers[chosen, 1] * math.pi
-    along = (0.2 + 0.8 * share) * how.blur_sigma * faces.shape[-1]
-    across = along * (1 + 2 * numbers[chosen, 2]) / 3
-    at = torch.arange(KERNEL, device=faces.device) - KERNEL // 2
-    down, right = at[None, :, None], at[None, None, :]
-    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    u, v = right * cos + down * sin, down * cos - right * sin
-    kernels = (-((u / along[:, None, None]) ** 2 + (v / across[:, None, None]) ** 2) / 2).exp()
-    kernels = kernels / kernels.sum((1, 2), keepdim=True)
-    padded = F.pad(faces[chosen], [KERNEL // 2] * 4, mode="reflect").transpose(0, 1)
-    return faces.index_copy(0, chosen, F.conv2d(padded, kernels[:, None], groups=len(chosen)).transpose(0, 1))
-
-
-def _noisy(faces: Tensor, numbers: Tensor, how: Augmentation) -> Tensor:
-    """A share of the faces with white noise of random strength, as a sensor's in low light."""
-    chosen, side = torch.nonzero(numbers[:, 0] < how.noise)[:, 0], faces.shape[-1]
-    if not len(chosen):
-        return faces
-    deviation = 255 * how.noise_sigma * numbers[chosen, 0] / how.noise
-    start = (numbers[chosen, 1] * (len(GRAIN) - side * side)).long()
-    grain = GRAIN.to(faces.device).unfold(0, side * side, 1)[start].view(-1, 1, side, side)
-    noisy = (faces[chosen] + deviation[:, None, None, None] * grain).clamp_(0, 255)
-    return faces.index_copy(0, chosen, noisy)
 
 
 def _erased(numbers: Tensor, how: Augmentation, side: int) -> Tensor:
