@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from fer_runtime.faces.detection import RetinaFace
 from fer_runtime.model.preprocessing import Framing, crop
 from fer_train import checkpoint
 from fer_train.balance import MIXES, balance, mix
+from fer_train.data import degrade
 from fer_train.data.augment import augment, drawn
 from fer_train.model import build, fold, macs, normalize
 from fer_train.recipe import Augmentation
@@ -229,6 +231,31 @@ def test_cameras_blur_in_one_direction_and_add_noise() -> None:
     assert 1.5 < moments.max() < 3.2  # 0.035 of 48 pixels, squared, within a kernel of 7 pixels
 
 
+@pytest.mark.parametrize("quality", [5, 30, 50, 75, 95])
+def test_jpeg_is_what_a_coder_and_decoder_make_of_a_face(faces_zip: Path, quality: int) -> None:
+    face = cv2.GaussianBlur(load(faces_zip).split("train").pixels[0, 0], (3, 3), 0)
+    coded = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    decoded = torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)).float()
+    ours = degrade.jpeg(torch.from_numpy(face)[None, None].float(), torch.tensor([float(quality)]))[0, 0].round()
+    lost = (decoded - torch.from_numpy(face)).abs().mean()
+    assert lost > 0.2
+    assert (ours - decoded).abs().mean() < 0.25 * lost  # libjpeg counts in integers, so ties fall differently
+
+
+def test_compressed_faces_lose_pixels_as_asked(faces_zip: Path) -> None:
+    """The asked share alone, at every size, and smaller ones lose more."""
+    numbers = drawn(4000, seed=0)[:, -3:]
+    faces = torch.from_numpy(load(faces_zip).split("train").pixels[:1]).float().expand(4000, -1, -1, -1)
+    how = Augmentation(jpeg=0.25, jpeg_blocks=(2, 6))
+    lost = (degrade.compressed(faces, numbers, how) - faces).abs().mean((1, 2, 3))
+    assert (lost > 0).float().mean() == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(lost > 0, numbers[:, 0] < 0.25)
+    sizes = (numbers[:, 1] * 5).long()
+    means = [float(lost[(lost > 0) & (sizes == size)].mean()) for size in range(5)]
+    assert means == sorted(means, reverse=True)
+    assert means[0] > 1.5 * means[4]
+
+
 def test_balance_answers_each_class_as_often_as_its_mix_says() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 6_000, replacement=True, generator=generator)
@@ -277,7 +304,7 @@ def test_runs_of_before_are_read_and_resumed(command: Run, trained: Path, faces_
     state = torch.load(trained / "last.pt", weights_only=True)
     recipe = state["job"]["recipe"]
     del recipe["label_share"], recipe["balance"]
-    for later in ("blur", "blur_sigma", "noise", "noise_sigma"):
+    for later in ("blur", "blur_sigma", "noise", "noise_sigma", "jpeg", "jpeg_blocks", "jpeg_quality"):
         del recipe["augmentation"][later]
     recipe["balanced"] = False
     for row in state["history"]:

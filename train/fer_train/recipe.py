@@ -23,6 +23,9 @@ class Augmentation:
     blur_sigma: float = 0.035  # its largest standard deviation, along that direction
     noise: float = 0.0  # probability of a sensor's noise
     noise_sigma: float = 0.06  # its largest standard deviation, of the pixel range
+    jpeg: float = 0.0  # probability of a face shrunk, compressed and enlarged
+    jpeg_blocks: tuple[int, int] = (2, 6)  # how small: blocks of 8 pixels a side
+    jpeg_quality: tuple[float, float] = (20, 70)  # of webcams' motion JPEG and of web photos' copies
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from torch import Tensor
 from fer_train.data import degrade
 from fer_train.recipe import Augmentation
 
-NUMBERS = (14, 5)  # what a view is made of, in the order of `augment`; the last ones came later
+NUMBERS = (14, 5, 3)  # what a view is made of, in the order of `augment`; the last ones came later
 
 
 def drawn(faces: int, seed: int) -> Tensor:
-    """What makes one view of each of `faces`: float32 [faces, 19], uniform in 0..1, on the CPU.
+    """What makes one view of each of `faces`: float32 [faces, 22], uniform in 0..1, on the CPU.
 
     A view is these numbers, so that a teacher and its student see the very same one, at any time and size.
     """
@@ -23,10 +23,10 @@ def drawn(faces: int, seed: int) -> Tensor:
 
 
 def augment(pixels: Tensor, numbers: Tensor, how: Augmentation, side: int) -> Tensor:
-    """uint8 [n, 1, h, w] and float [n, 19] -> float of 0..255, [n, 1, side, side], same device."""
-    warp, exposure, erasing, blur, noise = numbers.split([6, 3, 5, 3, 2], 1)
+    """uint8 [n, 1, h, w] and float [n, 22] -> float of 0..255, [n, 1, side, side], same device."""
+    warp, exposure, erasing, blur, noise, jpeg = numbers.split([6, 3, 5, 3, 2, 3], 1)
     faces = _expose(degrade.blurred(_warp(pixels.float(), warp, how, side), blur, how), exposure, how)
-    faces = degrade.noisy(faces, noise, how)
+    faces = degrade.compressed(degrade.noisy(faces, noise, how), jpeg, how)
     return torch.where(_erased(erasing, how, side), torch.full_like(faces, 128.0), faces)
 
 
