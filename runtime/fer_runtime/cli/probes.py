@@ -17,7 +17,7 @@ from pathlib import Path
 from fer_runtime.system import cpu
 
 # Of assets/fer-small-votes.int8.onnx.
-DEFAULT_MODEL_SHA256 = "a1fdfeb60f4fa8d9403a449fd0808790e521cbdccba8330c3e3cf5d39c7168ec"
+DEFAULT_MODEL_SHA256 = "eb67650448db3a4ff4252b8373e5a78d3bdd9c88b2b044618159569dd768bad0"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 OPTIONAL = {"starlette": "web", "paho-mqtt": "mqtt", "picamera2": "ribbon cameras"}
 INT8_ADVICE = "int8 gains little on this processor: fp32 files run nearly as fast; fer-bench compares them"
