@@ -87,4 +87,5 @@ def jpeg(faces: Tensor, quality: Tensor) -> Tensor:
     steps = (table * scale).round().clamp(1, 255)[:, None, None]
     blocks = (faces - 128).view(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
     kept = (dct @ blocks @ dct.T / steps).round() * steps
-    return ((dct.T @ kept @ dct).transpose(2, 3).reshape(faces.shape) + 128).clamp(0, 255)
+    decoded: Tensor = (dct.T @ kept @ dct).transpose(2, 3).reshape(faces.shape) + 128
+    return decoded.clamp(0, 255)
