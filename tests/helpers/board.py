@@ -8,7 +8,7 @@ from tools.vm_machine import Done, Machine
 
 BIN = "/opt/fer-edge/bin"
 WEBCAM = "num_inputs=1 input_types=0 node_types=0x1"
-PATIENCE_S = 600  # an emulated command on a busy machine; a minute on an idle one
+PATIENCE_S = 300  # an emulated command on a busy machine; a quarter of a minute on an idle one
 
 
 class Board:
