@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,10 @@ def make_archive(folder: Path, files: int) -> None:
         if number % 3:
             write_video(folder / f"{number:03}.avi", range(number, number + 15), size=(320, 240))
         else:
-            cv2.imwrite(str(folder / f"{number:03}.jpg"), _frame(number))
+            cv2.imwrite(str(folder / f"{number:03}.jpg"), _frame(number % FRAMES))
     writer = cv2.VideoWriter(str(folder / "long.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 1, (320, 240))
     for number in range(LONG_FRAMES):
-        writer.write(_frame(number))
+        writer.write(_frame(number % FRAMES))
     writer.release()
     (folder / "broken.mp4").write_bytes(b"no video")
     (folder / "nowhere.mp4").symlink_to("nothing")
@@ -137,5 +138,6 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@cache
 def _frame(number: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(render(number % FRAMES), (320, 240)), np.uint8)
+    return np.asarray(cv2.resize(render(number), (320, 240)), np.uint8)

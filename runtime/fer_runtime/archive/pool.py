@@ -19,6 +19,7 @@ from fer_runtime.errors import FerError
 log = logging.getLogger(__name__)
 
 MAX_AWAKE_S = 1.0  # between two looks at the workers that follow each other at once
+MAX_START_S = 300.0  # in which a worker opens its networks
 MAX_STARTS = 3  # of a worker that dies before its networks are open
 MAX_DEATHS = 2  # of workers at one file, which is given up then: the first may have been another program's doing
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
@@ -101,10 +102,13 @@ class LocalPool:
 
     def labels(self) -> tuple[str, ...]:
         """The model's classes, when the first worker has opened it. Raises FerError where that fails."""
-        first = self._workers[0]
+        first, waited_s = self._workers[0], 0.0
         while True:
-            if not first.connection.poll(self._limits.silence_s):
-                raise FerError(f"a worker took more than {self._limits.silence_s:g} s to start: is the disk very slow?")
+            if not first.connection.poll(MAX_AWAKE_S):
+                waited_s += MAX_AWAKE_S  # not the clock's seconds: this process may have been stopped, as by Ctrl-Z
+                if waited_s >= MAX_START_S:
+                    raise FerError(f"a worker took more than {MAX_START_S:g} s to start: is the disk very slow?")
+                continue
             message = self._receive(first)
             if isinstance(message, Ready):
                 return message.labels
@@ -159,15 +163,18 @@ class LocalPool:
                 start_new_session=True,  # the terminal's Ctrl-C is for the command alone
             )
         worker = _Worker(process, ours)
-        ours.send(self._setup)
+        self._send(worker, self._setup)
         return worker
 
     def _give(self, worker: _Worker, task: Task) -> None:
         worker.task, worker.place, worker.silence_s = task, 0, 0.0
+        self._send(worker, task)
+
+    def _send(self, worker: _Worker, message: Setup | Task) -> None:
         try:
-            worker.connection.send(task)
+            worker.connection.send(message)
         except OSError:  # it has just died; its end is read next
-            log.debug("a worker was gone before its task")
+            log.debug("a worker was gone before a message")
 
     def _receive(self, worker: _Worker) -> Beat | Finished | Ready | Split | None:
         """The next message; None where the worker has died, and another takes its place. Raises FerError."""

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pyarrow.parquet as pq
@@ -12,6 +15,9 @@ import pytest
 
 from conftest import Run, start
 from fer_benchmarks.demo_clip import render
+from fer_runtime.archive import pool
+from fer_runtime.archive.messages import Setup
+from fer_runtime.archive.scoring import ScoringOptions
 from helpers.archives import children, tables, write_video
 
 
@@ -85,6 +91,24 @@ def test_a_worker_that_dies_is_replaced(archive: Path, whole: Path, tmp_path: Pa
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert tables(tmp_path / "out") == tables(whole)
+
+
+def test_a_worker_that_dies_before_it_is_spoken_to_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pipe is broken then: not the command's end, as click makes of it, without a word."""
+    started: list[int] = []
+
+    class First(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            if not started:
+                self.kill()
+                self.wait()
+            started.append(self.pid)
+
+    monkeypatch.setattr(subprocess, "Popen", First)
+    with closing(pool.LocalPool(Setup(ScoringOptions(), str(tmp_path)), 1, pool.Limits())) as made:
+        assert "happy" in made.labels()
+    assert len(started) == 2
 
 
 def test_a_command_that_was_suspended_gives_nothing_up(archive: Path, whole: Path, tmp_path: Path) -> None:
