@@ -93,7 +93,7 @@ def measured(folder: Path, seconds: float, minutes: int) -> BrowserLoop:
             context.add_init_script(LONG_TASKS)
             first = _visit(context, served)
             cold = chromium.ask(first, "about")["first_answer_ms"]
-            transfer = _transfer(folder, served)
+            transfer = transferred(folder, served)
             first.close()
             page = _visit(context, served)
             warm = chromium.ask(page, "about")["first_answer_ms"]
@@ -133,8 +133,11 @@ def _watched(browser: "Browser", page: "Page", seconds: float, minutes: int) -> 
     }
 
 
-def _transfer(folder: Path, served: Host) -> Transfer:
-    paths = {urlsplit(each.path).path.lstrip("/") or "index.html": each.body_bytes for each in served.seen}
+def transferred(folder: Path, served: Host) -> Transfer:
+    """Of the files that were asked for so far, each once."""
+    below = urlsplit(served.address).path
+    got = [(urlsplit(each.path).path.removeprefix(below) or "index.html", each) for each in served.seen]
+    paths = {path: each.body_bytes for path, each in got if each.status == 200}
     code = sum(size for path, size in paths.items() if not any(part in path for part in ENGINE))
     node, brotli = shutil.which("node"), None
     if node:
