@@ -74,7 +74,9 @@ class BrowserLoop:
     core_share: float
     """Of one core, all processes of the browser."""
     longest_task_ms: float
-    """Longest time that the main thread was blocked since the page was opened; 0 where never for 50 ms."""
+    """Longest time that the main thread was blocked while frames were counted; 0 where never for 50 ms."""
+    longest_task_before_ms: float
+    """The same from the navigation until then."""
     memory_bytes: list[int | None]
     """Of the page's process, after each minute."""
 
@@ -112,11 +114,13 @@ def _visit(context: "BrowserContext", served: Host) -> "Page":
 
 def _watched(browser: "Browser", page: "Page", seconds: float, minutes: int) -> dict[str, Any]:
     page.wait_for_timeout(SETTLE_S * 1e3)
+    before = max(page.evaluate("longTasks.splice(0)"), default=0.0)
     begun, cpu_s = time.perf_counter(), chromium.cpu_seconds(browser)
     chromium.ask(page, "record")
     page.wait_for_timeout(seconds * 1e3)
     answers = len(chromium.ask(page, "recorded"))
     took, cpu_s = time.perf_counter() - begun, chromium.cpu_seconds(browser) - cpu_s
+    blocked = max(page.evaluate("longTasks"), default=0.0)
     loop = chromium.ask(page, "about")["loop"]
     memory = []
     for _ in range(minutes):
@@ -128,7 +132,8 @@ def _watched(browser: "Browser", page: "Page", seconds: float, minutes: int) -> 
         "work_ms": loop["work_ms"],
         "age_ms": loop["age_ms"],
         "core_share": round(cpu_s / took, 3),
-        "longest_task_ms": max(page.evaluate("longTasks"), default=0.0),
+        "longest_task_ms": blocked,
+        "longest_task_before_ms": before,
         "memory_bytes": memory,
     }
 
