@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from helpers.browser_page import opened
 from playwright.sync_api import Browser, expect
 
 from fer_benchmarks.browser import chromium, host
 from fer_benchmarks.pipeline.browser_loop import transferred
 from fer_runtime.outputs.web import site as pages
+from helpers.browser_page import opened
 from helpers.served import serving_alone
 
 MAX_BYTES, MAX_CODE_BYTES = 6_000_000, 60_000

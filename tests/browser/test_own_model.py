@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.browser_page import opened, packed
 from playwright.sync_api import Browser, expect
 
 from conftest import Run
 from fer_benchmarks.browser import chromium, host
 from fer_runtime.model.manifest import golden_faces
 from fer_runtime.model.session import Classifier
+from helpers.browser_page import opened, packed
 
 CODE = """
 import torch
