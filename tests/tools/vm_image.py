@@ -212,9 +212,10 @@ def make_root(root: Path, image: Image) -> None:
     shutil.rmtree(root, ignore_errors=True)
     options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
     packages = ",".join([*PACKAGES, f"linux-headers-{image.name}"])
-    call(
-        "mmdebstrap", "--quiet", "--variant=minbase", f"--arch={image.name}", "--dpkgopt=force-unsafe-io",
-        f"--include={packages}", *options, f"--customize-hook=chroot \"$1\" sh -ec '{KERNEL}'", image.suite, root,
+    call(  # unshare: what it mounts, such as /proc, is seen by it alone, and gone with it, also where it is killed
+        "unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase", f"--arch={image.name}",
+        "--dpkgopt=force-unsafe-io", f"--include={packages}", *options,
+        f"--customize-hook=chroot \"$1\" sh -ec '{KERNEL}'", image.suite, root,
     )  # fmt: skip
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
