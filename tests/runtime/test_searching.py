@@ -98,6 +98,20 @@ def test_another_scene_and_a_clock_that_goes_back_are_searched_at_once() -> None
     assert len(detector.sizes) == 3
 
 
+def test_the_first_frame_a_new_scene_and_one_in_four_seconds_are_searched_finely() -> None:
+    coarse, fine = Watched(), Watched()
+    search = Search(coarse, fine=fine)
+    searched(search, [background()] * (6 * FPS))
+    assert len(fine.sizes) == 2  # at 0 and 4 seconds
+    assert len(coarse.sizes) == 1  # at 2
+    search.hasten(6.0, pause=0.2)  # a face was lost
+    searched(search, [background()], start=6.0)
+    assert (len(fine.sizes), len(coarse.sizes)) == (2, 2)
+    search.hasten(6.1)
+    searched(search, [background()], start=6.1)
+    assert (len(fine.sizes), len(coarse.sizes)) == (3, 2)
+
+
 def test_interval_zero_searches_every_whole_frame() -> None:
     detector = Watched()
     searched(Search(detector, 0), [background()] * 5)

@@ -11,6 +11,7 @@ from fer_runtime.types import Box
 
 DEFAULT_INTERVAL_S = 0.4  # between searches: with the looks at what they propose, a new face is found within 0.5 s
 MAX_QUIET_S = 2.0  # after which the whole frame is searched though nothing changed
+FINE_INTERVAL_S = 4.0  # between searches of a whole frame at the detector's own scale
 MAP = (40, 30)  # cells across and down in which changes are looked for: a face that can be found covers several
 SAMPLES = 8  # pixels across and down that stand for a cell: their mean hides a sensor's noise
 MIN_CHANGE = 3.0  # of a cell's mean, 0..255
@@ -24,15 +25,21 @@ class Search:
     Where only a part of the frame changed, that part is searched, as a frame of its size would be.
     """
 
-    def __init__(self, detector: Detector, interval: float = DEFAULT_INTERVAL_S) -> None:
-        """detector: of frames. interval: seconds between two searches; 0: search every frame as a whole."""
-        self._detector, self._interval = detector, interval
+    def __init__(self, detector: Detector, interval: float = DEFAULT_INTERVAL_S, fine: Detector | None = None) -> None:
+        """detector: of frames. interval: seconds between two searches; 0: search every frame as a whole.
+
+        fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S.
+        """
+        self._detector, self._interval, self._fine = detector, interval, fine
+        self._refined = -np.inf  # when the last fine search was
         self._next = self._last = self._whole = -np.inf  # when one is due; when the last was, and that of a whole frame
         self._map: NDArray[np.uint8] | None = None  # of the frame that was searched last
 
     def hasten(self, at: float, pause: float = 0.0) -> None:
         """Search a whole frame from this time on, as in another scene. pause: least seconds since the last search."""
         self._next, self._map = min(self._next, max(at, self._last + pause)), None
+        if not pause:
+            self._refined = -np.inf
 
     def is_due(self, at: float) -> bool:
         """Whether the frame of this time, seconds on the source's clock, is looked at; where the clock jumped it is."""
@@ -62,6 +69,9 @@ class Search:
         if _pixels(right - left, bottom - top) < _pixels(image.shape[1], image.shape[0]):
             return [moved(each, left, top) for each in self._detector(image[top:bottom, left:right])]
         self._whole = at
+        if self._fine and not 0 <= at - self._refined < FINE_INTERVAL_S:
+            self._refined = at
+            return self._fine(image)
         return self._detector(image)
 
 

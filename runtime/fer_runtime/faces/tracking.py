@@ -46,11 +46,11 @@ class Tracker:
         """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both.
 
         interval: seconds between two searches; 0: search every whole frame. locator: follows the faces of which it is
-        sure; without one the nearby detector follows them all. proposer: for searches, in place of whole: cheaper, and
-        not sure of all that it finds.
+        sure; without one the nearby detector follows them all. proposer: for most searches, in place of whole:
+        cheaper, and not sure of all that it finds.
         """
         self._whole, self._profile, self._interval = whole, profile, interval
-        self._search = Search(proposer or whole, interval)
+        self._search = Search(proposer or whole, interval, whole if proposer else None)
         self._follower = Follower(nearby, locator)
         self._faces: list[FaceState] = []
         self._count = 0  # of faces so far
