@@ -38,7 +38,7 @@ demo: $(INSTALLED)
 	@echo "annotated picture: demo/annotated.png"
 	@echo "annotated video:   demo/annotated.mkv"
 
-# The page that runs in a browser, in build/site: static files for any host. Built beside its
+# The page that runs in a browser, in build/site: static files for any host (docs/how-to/browser.md). Built beside its
 # place: what was there stays until the new one is whole.
 SITE := build/site
 
