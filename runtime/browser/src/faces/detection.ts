@@ -12,7 +12,7 @@ const MAX_OVERLAP = 0.4; // of two boxes that are two faces
 /** How a detector looks: to how many pixels a frame's longer side is shrunk, and from which score on a face is one. */
 interface Look { side?: number; share?: number; threshold?: number }
 
-/** Finds faces in frames; the longer side of a frame is shrunk to a share of `side` pixels first (none: see `shrunkSide`). */
+/** Finds faces in frames; the longer side of a frame is shrunk to `side` pixels first (none: to a share of `shrunkSide`). */
 export class Detector {
   readonly #side: number | undefined;
   readonly #share: number;
@@ -36,8 +36,8 @@ export class Detector {
 
   /** The faces of a frame (RGBA), likeliest first. */
   async find(frame: Picture): Promise<Detection[]> {
-    const side = this.#side ?? shrunkSide(frame.width, frame.height);
-    const scale = Math.min(1, (this.#share * side) / Math.max(frame.width, frame.height));
+    const side = this.#side ?? shrunkSide(frame.width, frame.height, this.#share);
+    const scale = Math.min(1, side / Math.max(frame.width, frame.height));
     const { width, height, data } = scale < 1 ? shrunk(frame, scale) : frame;
     const input = new ort.Tensor("float32", blob(data, width * height), [1, 3, height, width]);
     const outputs = await this.session.run({ input });
@@ -51,10 +51,10 @@ export class Detector {
   }
 }
 
-/** Pixels of the longer side to which a frame of this size is shrunk for a search: half, within 320 and 640. */
-export function shrunkSide(width: number, height: number): number {
+/** Pixels of the longer side to which a frame of this size is shrunk for a search: half, within 320 and 640, or a share of that. */
+export function shrunkSide(width: number, height: number, share = 1): number {
   const longer = Math.max(width, height);
-  return Math.min(longer, MAX_SIDE, Math.max(MIN_SIDE, Math.floor(longer / 2)));
+  return Math.min(longer, round(share * Math.min(MAX_SIDE, Math.max(MIN_SIDE, Math.floor(longer / 2)))));
 }
 
 /** The frame, its sides shrunk to this share. */
