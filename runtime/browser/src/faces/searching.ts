@@ -5,7 +5,7 @@ import { searching } from "./constants";
 import { moved, shrunkSide, type Detector } from "./detection";
 import type { Box, Detection } from "./types";
 
-const { DEFAULT_INTERVAL_S, MAX_QUIET_S, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
+const { DEFAULT_INTERVAL_S, MAX_QUIET_S, FINE_INTERVAL_S, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
 const [COLUMNS, ROWS] = MAP;
 type Area = [left: number, top: number, right: number, bottom: number];
 
@@ -14,14 +14,17 @@ export class Search {
   #next = -Infinity; // when one is due
   #last = -Infinity; // when the last was
   #whole = -Infinity; // and that of a whole frame
+  #refined = -Infinity; // when the last fine search was
   #map: Picture | null = null; // of the frame that was searched last
 
-  constructor(private readonly detector: Detector) {}
+  /** fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S. */
+  constructor(private readonly detector: Detector, private readonly fine: Detector) {}
 
   /** Search a whole frame from this time on, as in another scene. pause: least seconds since the last search. */
   hasten(at: number, pause = 0): void {
     this.#next = Math.min(this.#next, Math.max(at, this.#last + pause));
     this.#map = null;
+    if (!pause) this.#refined = -Infinity;
   }
 
   /** Whether the frame of this time, seconds, is looked at; where the clock jumped it is. */
@@ -49,7 +52,10 @@ export class Search {
       return found.map((each) => moved(each, left, top));
     }
     this.#whole = at;
-    return this.detector.find(image);
+    const age = at - this.#refined;
+    if (age >= 0 && age < FINE_INTERVAL_S) return this.detector.find(image);
+    this.#refined = at;
+    return this.fine.find(image);
   }
 }
 

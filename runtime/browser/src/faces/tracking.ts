@@ -23,9 +23,9 @@ export class Tracker {
   #scene: Picture | null = null;
   #proposals: Detection[] = []; // of the last search, not looked at yet
 
-  /** whole: for frames; nearby: for a region about twice a face's size; proposer: for searches, not sure of all that it finds. */
+  /** whole: for frames; nearby: for a region about twice a face's size; proposer: for most searches, not sure of all that it finds. */
   constructor(private readonly whole: Detector, nearby: Detector, locator: Locator, proposer: Detector) {
-    this.#search = new Search(proposer);
+    this.#search = new Search(proposer, whole);
     this.#follower = new Follower(nearby, locator);
   }
 
