@@ -22,7 +22,7 @@ PYTHON = [
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
 ]
 # Programs of others, which are not checked.
-OTHERS = {"cat", "cd", "curl", "git", "journalctl", "systemctl", "apt", "apt-get", "pre-commit"}
+OTHERS = {"cat", "cd", "curl", "git", "journalctl", "systemctl", "apt", "apt-get", "pre-commit", "ray"}
 
 
 def shell_lines(page: Path) -> list[str]:
@@ -188,10 +188,10 @@ def test_every_workflow_step_is_a_make_target_that_can_be_tried_here() -> None:
     workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     assert workflows
     for path in workflows:
-        for job in yaml.safe_load(path.read_text())["jobs"].values():
-            lines = [step["run"] for step in job["steps"] if "run" in step]
-            assert lines
-            for line in lines:
-                if not line.startswith("sudo apt-get update && "):
-                    assert line.startswith("make ")
-                    check_line(line)
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()  # of which one may do no more than publish
+        lines = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+        assert lines
+        for line in lines:
+            if not line.startswith("sudo apt-get update && "):
+                assert line.startswith("make ")
+                check_line(line)
