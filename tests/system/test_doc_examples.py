@@ -192,6 +192,7 @@ def test_every_workflow_step_is_a_make_target_that_can_be_tried_here() -> None:
         lines = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
         assert lines
         for line in lines:
-            if not line.startswith("sudo apt-get update && "):
-                assert line.startswith("make ")
-                check_line(line)
+            if not line.startswith("sudo apt-get "):
+                target = line.removeprefix('sudo -E env "PATH=$PATH" ')
+                assert target.startswith("make ")
+                check_line(re.sub(r"\$\{\{.*?\}\}", "1", target))  # a value of the job's matrix
