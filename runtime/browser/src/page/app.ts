@@ -9,7 +9,7 @@ import { Pump, type Shown } from "./pump";
 import { Source } from "./source";
 import { accuracy, showProblem, showState, View } from "./view";
 
-const THREADS = 1; // of WebAssembly: with networks this small the second one gains nothing, and waits in a loop
+const THREADS = 1; // of WebAssembly: a second one gains a third at best, and waits in a loop, which a busy machine pays for
 const camera = at("camera") as HTMLButtonElement, stop = at("stop") as HTMLButtonElement, file = at("file") as HTMLInputElement;
 
 /** The page once its networks are open. */
