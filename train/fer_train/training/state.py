@@ -192,7 +192,7 @@ def _config(facts: dict[str, Any]) -> RunConfig:
     if "balanced" in recipe:  # until 0.6 the mix was always the labels'
         recipe["balance"] = "labels" if recipe.pop("balanced") else "none"
     varied = recipe["augmentation"]
-    varied = Augmentation(**varied | {"erase_side": tuple(varied["erase_side"])})
+    varied = Augmentation(**{name: tuple(bound) if isinstance(bound, list) else bound for name, bound in varied.items()})
     listed = {name: tuple(facts.get(name, ())) for name in ("classes", "teachers", "renamed", "shares")}
     return RunConfig(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
 
