@@ -28,6 +28,7 @@ KEPT = [*STATE, "kind", "duration_s", "faces", "error"]  # and those that are su
 class Settings:
     """What a dataset's rows depend on, beside the files; all rows of one dataset agree in it."""
 
+    version: str  # of fer-edge, whose loop may find other faces in the next one
     model_sha256: str
     labels: tuple[str, ...]
     detector_sha256: str | None

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,9 @@ def cli(
         ) as pool,
     ):
         detector_sha256 = sha256(detector) if detector else None
-        settings = Settings(scoring.model_sha256, pool.labels(), detector_sha256, max_fps, max_frames)
+        settings = Settings(
+            version("fer-edge"), scoring.model_sha256, pool.labels(), detector_sha256, max_fps, max_frames
+        )
         ledger = open_ledger(store, settings)
         progress = _Progress()
         try:

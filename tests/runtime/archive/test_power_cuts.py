@@ -79,7 +79,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def score(folder: Path, store: FolderStore, scorer: Scorer) -> None:
-    settings = ledger.Settings("model", scorer.labels, None, None, None)
+    settings = ledger.Settings("0.1", "model", scorer.labels, None, None, None)
     files = inputs.find([str(folder)], store.place).files
     run.score_all(ledger.open_ledger(store, settings), files, Inline(scorer, store), lambda _: None)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,18 @@ def test_a_dataset_holds_one_models_results(command: Run, archive: Path, results
         done = command("fer-score", archive, "--out", results, *more)
         assert done.returncode == 1
         assert "give another --out" in done.stderr
+
+
+def test_a_dataset_holds_one_versions_results(command: Run, archive: Path, results: Path, tmp_path: Path) -> None:
+    """After an upgrade the loop may find other faces, so the rows of both would not be alike."""
+    out = tmp_path / "out"
+    shutil.copytree(results, out)
+    settings = json.loads((out / "dataset.json").read_text())
+    assert settings["version"] == version("fer-edge")
+    (out / "dataset.json").write_text(json.dumps(settings | {"version": "0.0.1"}))
+    done = command("fer-score", archive, "--out", out)
+    assert done.returncode == 1
+    assert "holds results of another version: give another --out" in done.stderr
 
 
 @pytest.mark.parametrize(("options", "frames"), [(["--every", 1], 4), (["--max-fps", 5], 20), (["--max-frames", 7], 7)])
