@@ -191,8 +191,8 @@ def _config(facts: dict[str, Any]) -> RunConfig:
     recipe = dict(facts["recipe"])
     if "balanced" in recipe:  # until 0.6 the mix was always the labels'
         recipe["balance"] = "labels" if recipe.pop("balanced") else "none"
-    varied = recipe["augmentation"]
-    varied = Augmentation(**{name: tuple(bound) if isinstance(bound, list) else bound for name, bound in varied.items()})
+    bounds = recipe["augmentation"].items()
+    varied = Augmentation(**{name: tuple(bound) if isinstance(bound, list) else bound for name, bound in bounds})
     listed = {name: tuple(facts.get(name, ())) for name in ("classes", "teachers", "renamed", "shares")}
     return RunConfig(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
 
