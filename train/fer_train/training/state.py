@@ -191,10 +191,10 @@ def _config(facts: dict[str, Any]) -> RunConfig:
     recipe = dict(facts["recipe"])
     if "balanced" in recipe:  # until 0.6 the mix was always the labels'
         recipe["balance"] = "labels" if recipe.pop("balanced") else "none"
-    bounds = recipe["augmentation"].items()
-    varied = Augmentation(**{name: tuple(bound) if isinstance(bound, list) else bound for name, bound in bounds})
+    varied: dict[str, Any] = recipe["augmentation"]
+    varied = {name: tuple(bound) if isinstance(bound, list) else bound for name, bound in varied.items()}
     listed = {name: tuple(facts.get(name, ())) for name in ("classes", "teachers", "renamed", "shares")}
-    return RunConfig(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": varied})})
+    return RunConfig(**facts | listed | {"recipe": Recipe(**recipe | {"augmentation": Augmentation(**varied)})})
 
 
 def _best(facts: dict[str, Any]) -> BestEpoch:
