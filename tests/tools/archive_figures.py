@@ -130,19 +130,21 @@ def _slopes(
     command: Sequence[object] = (BIN / "fer-score",),
 ) -> dict[str, object]:
     """What each further file takes on two workers, and on two cores of a local Ray."""
-    found: dict[str, object] = {}
-    seconds = {}
     ways: dict[str, list[object]] = {"workers": ["--workers", 2], "ray": ["--ray", "local"]}
-    for name, options in ways.items():
-        slopes = []
-        for _ in range(rounds):
+    costs: dict[str, list[tuple[Cost, Cost]]] = {name: [] for name in ways}
+    for _ in range(rounds):  # The ways in turn, so that other work on the machine meets both.
+        for name, options in ways.items():
             less, more = [
                 cost([*command, *score(_list(files(count), work), work / "out", *options)[1:]]) for count in (few, many)
             ]
-            slopes.append((more.seconds - less.seconds) / (many - few))
-            found.setdefault(name, []).append((asdict(less), asdict(more)))  # type: ignore[attr-defined]
-        seconds[name] = median(slopes)
-    return found | {"seconds_per_file": seconds, "ray_speed": seconds["workers"] / seconds["ray"]}
+            costs[name].append((less, more))
+    slopes = {
+        name: [(more.seconds - less.seconds) / (many - few) for less, more in pairs] for name, pairs in costs.items()
+    }
+    seconds = {name: median(each) for name, each in slopes.items()}
+    return {
+        name: [(asdict(less), asdict(more)) for less, more in pairs] for name, pairs in costs.items()
+    } | {"seconds_per_file": slopes, "ray_speed": seconds["workers"] / seconds["ray"]}  # fmt: skip
 
 
 def _list(files: list[Path], work: Path) -> list[Path]:
