@@ -111,7 +111,8 @@ def _killed(archive: Path, out: Path, moments: random.Random, latest_s: float, d
         for worker in workers:
             _kill(worker)
     _, errors = process.communicate(timeout=PATIENCE_S)
-    if process.returncode not in (0, code) or "Traceback" in errors:  # 0: it had just ended
+    ends = {0, code} if workers else {0, code, -number}  # 0: it had just ended; -number: it was not yet listening
+    if process.returncode not in ends or "Traceback" in errors:
         raise GateError(f"fer-score ended with {process.returncode} at {way}: {errors}")
     done[way] += process.returncode == code
     return True
