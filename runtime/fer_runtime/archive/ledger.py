@@ -20,6 +20,7 @@ from fer_runtime.archive.work import STAGED, staged_name
 from fer_runtime.errors import FerError
 
 SETTINGS = "dataset.json"
+CSV_FILES = {table: f"{table}.csv" for table in TABLES}
 STATE = ["source", "sha256", "bytes", "modified_ns"]  # the columns of `sources` by which a file is known again
 KEPT = [*STATE, "kind", "duration_s", "faces", "error"]  # and those that are summed up at the end
 
@@ -117,6 +118,10 @@ def _agree(store: Store, settings: Settings) -> None:
     except FileNotFoundError:
         if any(store.names(table) for table in TABLES):
             raise FerError(f"{store.place} holds results without {SETTINGS}: give another --out") from None
+        if theirs := [name for name in CSV_FILES.values() if store.has(name)]:
+            raise FerError(
+                f"{store.place} holds a {theirs[0]}, which --csv would write over: give another --out"
+            ) from None
         plain = {"schema": SCHEMA} | asdict(settings)
         store.write(SETTINGS, (json.dumps(plain, indent=2) + "\n").encode())
         return

@@ -1,12 +1,20 @@
 """Where the results lie: a folder, or a URL of fsspec. A file is there as a whole or not at all."""
 
 import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from fer_runtime.archive import remote
 from fer_runtime.errors import FerError
 from fer_runtime.files import make_folder, written_whole
+
+# Parts and units; whatever else lies in the folders is somebody else's, and is neither read nor removed.
+OWN = re.compile(r"(part-\d{6,}|[0-9a-f]{16}(-\d{3,})?\.(faces|tracks|sources))\.parquet")
+BEGUN = re.compile(r"\.(part-\d{6,}|[0-9a-f]{16})[-.].*\.parquet")  # what `written_whole` calls them meanwhile
 
 
 class Store(Protocol):
@@ -21,11 +29,17 @@ class Store(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all, and so that it outlives a power cut. Raises FerError."""
 
+    def writing(self, name: str) -> AbstractContextManager[Path]:
+        """A path to write a file of any size to, which is then there as with `write`. Raises FerError."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file. Raises FerError where that cannot be told."""
+
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError, or FerError where it cannot be read."""
 
     def names(self, folder: str) -> list[str]:
-        """The files of a folder, sorted, with the folder's name; none where there is no such folder."""
+        """The parts or units in a folder, sorted, with the folder's name; none where there is no such folder."""
 
     def remove(self, name: str) -> None:
         """Remove a file that may be gone already."""
@@ -55,18 +69,23 @@ class FolderStore:
 
     def write(self, name: str, data: bytes) -> None:
         """See Store."""
+        with self.writing(name) as path:
+            path.write_bytes(data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """See Store."""
         path = self._folder / name
         if not path.parent.is_dir():
             make_folder(path.parent)
-        with written_whole(path) as temp_path, temp_path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)  # the new name, too
-        finally:
-            os.close(handle)
+        with written_whole(path) as temp_path:
+            yield temp_path
+            _synchronized(temp_path)
+        _synchronized(path.parent)  # the new name, too
+
+    def has(self, name: str) -> bool:
+        """See Store."""
+        return (self._folder / name).exists()
 
     def read(self, name: str) -> bytes:
         """See Store."""
@@ -78,12 +97,12 @@ class FolderStore:
             raise FerError(f"cannot read {self._folder / name}: {error.strerror}") from error
 
     def names(self, folder: str) -> list[str]:
-        """See Store; hidden files are what `write` has begun."""
+        """See Store."""
         try:
             found = sorted(os.listdir(self._folder / folder))
         except FileNotFoundError:
             return []
-        return [f"{folder}/{name}" for name in found if not name.startswith(".")]
+        return [f"{folder}/{name}" for name in found if OWN.fullmatch(name)]
 
     def remove(self, name: str) -> None:
         """See Store."""
@@ -92,7 +111,8 @@ class FolderStore:
     def tidy(self, folder: str) -> None:
         """See Store."""
         for path in (self._folder / folder).glob(".*.parquet"):
-            path.unlink(missing_ok=True)
+            if BEGUN.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 class UrlStore:
@@ -115,6 +135,23 @@ class UrlStore:
         except Exception as error:  # each file system has errors of its own
             raise FerError(f"cannot write {self.place}/{name} ({type(error).__name__}: {error})") from error
 
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """See Store."""
+        with tempfile.NamedTemporaryFile(prefix="fer-score-") as file:
+            yield Path(file.name)
+            try:
+                self._files.put_file(file.name, f"{self._root}/{name}")
+            except Exception as error:  # each file system has errors of its own
+                raise FerError(f"cannot write {self.place}/{name} ({type(error).__name__}: {error})") from error
+
+    def has(self, name: str) -> bool:
+        """See Store."""
+        try:
+            return bool(self._files.exists(f"{self._root}/{name}"))
+        except Exception as error:  # each file system has errors of its own
+            raise FerError(f"cannot read {self.place}/{name} ({type(error).__name__}: {error})") from error
+
     def read(self, name: str) -> bytes:
         """See Store."""
         try:
@@ -131,7 +168,8 @@ class UrlStore:
             found = self._files.ls(f"{self._root}/{folder}", detail=True)
         except FileNotFoundError:
             return []
-        return sorted(f"{folder}/{info['name'].rpartition('/')[2]}" for info in found if info["type"] == "file")
+        names = (info["name"].rpartition("/")[2] for info in found if info["type"] == "file")
+        return sorted(f"{folder}/{name}" for name in names if OWN.fullmatch(name))
 
     def remove(self, name: str) -> None:
         """See Store."""
@@ -140,3 +178,12 @@ class UrlStore:
 
     def tidy(self, folder: str) -> None:
         """See Store: an object that was begun is not there."""
+
+
+def _synchronized(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -82,14 +82,14 @@ def cli(
     from fer_runtime.archive import run as runs
     from fer_runtime.archive.cluster import RayPool
     from fer_runtime.archive.csv_tables import write_csv
-    from fer_runtime.archive.ledger import Settings, open_ledger
+    from fer_runtime.archive.ledger import CSV_FILES, SETTINGS, Settings, open_ledger
     from fer_runtime.archive.messages import Setup
     from fer_runtime.archive.pool import Limits, LocalPool
     from fer_runtime.archive.report import page
     from fer_runtime.archive.scoring import ScoringOptions
     from fer_runtime.archive.store import open_store
     from fer_runtime.errors import FerError, GateError
-    from fer_runtime.files import check_place, sha256
+    from fer_runtime.files import check_place, refuse_same, sha256
     from fer_runtime.model.session import default_model, read_model
 
     leave_pandas_out()
@@ -99,6 +99,10 @@ def cli(
         check_place(html)
     store = open_store(out)
     listing = inputs.find(paths, store.place)
+    if html:
+        listed = {file.name for file in listing.files} & {str(html.absolute()), str(html.resolve())}
+        ours = [Path(store.place) / name for name in (SETTINGS, *CSV_FILES.values())]
+        refuse_same([html], [model, detector, *listed, *filter(os.path.isfile, paths), *ours])
     if not listing.files:
         raise FerError(f"no pictures or videos in {', '.join(paths)}{_kinds(listing)}")
     max_fps = 1 / every if every else max_fps

@@ -184,6 +184,39 @@ def test_lists_globs_and_files_lead_to_the_same(command: Run, archive: Path, tmp
     assert "No such file" in rows["missing.mp4"]
 
 
+def test_nothing_of_somebody_elses_is_removed(command: Run, tmp_path: Path) -> None:
+    """Results in the folder of photos, which has folders of the same names as ours: the photos stay, and are scored."""
+    photo = cv2.imencode(".jpg", render(3))[1].tobytes()
+    theirs = ["faces/below/a.jpg", "faces/b.jpg", "unfinished/c.jpg", "unfinished/.d.parquet", "sources/e.parquet"]
+    for number, name in enumerate(("f.jpg", *theirs)):
+        if number == 3:  # the rest comes between two runs
+            assert command("fer-score", ".", "--out", ".", "--workers", 1, cwd=tmp_path).returncode == 0
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(photo)
+    again = command("fer-score", ".", "--out", ".", "--workers", 1, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert all((tmp_path / name).read_bytes() == photo for name in theirs)
+    rows = pq.read_table(sorted((tmp_path / "sources").glob("part-*.parquet"))).to_pylist()
+    assert {Path(row["source"]).name for row in rows if row["error"] is None} == {"f.jpg", "a.jpg", "b.jpg", "c.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [(["--html", "photo.png"], "photo.png"), (["--html", "list.txt"], "list.txt"), (["--csv"], "sources.csv")],
+)
+def test_nothing_of_somebody_elses_is_written_over(
+    command: Run, tmp_path: Path, options: list[object], file: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "photo.png"), render(0))
+    (tmp_path / "list.txt").write_text("photo.png\n")
+    (tmp_path / "sources.csv").write_text("theirs\n")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    done = command("fer-score", "list.txt", "--out", "." if file == "sources.csv" else "o", *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert file in done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_strict_makes_a_bad_file_exit_3(command: Run, archive: Path, results: Path) -> None:
     done = command("fer-score", archive, "--out", results, "--strict")
     assert done.returncode == 3

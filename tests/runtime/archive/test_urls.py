@@ -33,14 +33,21 @@ def test_a_store_in_memory() -> None:
     assert store.names("faces") == []
     with pytest.raises(FileNotFoundError):
         store.read("dataset.json")
-    store.write("faces/b.parquet", b"2")
-    store.write("faces/a.parquet", b"1")
-    store.write("faces/b.parquet", b"3")
-    assert store.names("faces") == ["faces/a.parquet", "faces/b.parquet"]
-    assert store.read("faces/b.parquet") == b"3"
-    store.remove("faces/b.parquet")
-    store.remove("faces/b.parquet")
-    assert store.names("faces") == ["faces/a.parquet"]
+    first, second = "faces/part-000000.parquet", "faces/part-000001.parquet"
+    store.write(second, b"2")
+    store.write(first, b"1")
+    store.write(second, b"3")
+    store.write("faces/photo.jpg", b"somebody else's")
+    assert store.names("faces") == [first, second]
+    assert store.read(second) == b"3"
+    with store.writing("faces.csv") as path:
+        path.write_bytes(b"4")
+    assert store.has("faces.csv")
+    assert store.read("faces.csv") == b"4"
+    store.remove(second)
+    store.remove(second)
+    assert not store.has(second)
+    assert store.names("faces") == [first]
 
 
 def test_files_in_memory_are_listed_and_scored() -> None:
