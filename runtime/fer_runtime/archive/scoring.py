@@ -136,12 +136,15 @@ class Scorer:
         """Fill `rows` and `row`. Raises FerError, OSError and whatever decoders raise."""
         from fer_runtime.pipeline.loop import Loop
         from fer_runtime.pipeline.pacing import Pace
+        from fer_runtime.sources.conversion import refuse_unconverted
         from fer_runtime.sources.factory import open_source
 
         if path == file.name:  # else a copy of an object, which cannot change under us
             _refuse_changed(file)
         row["sha256"] = span.sha256 if span else _sha256(path, lambda: report(0, 0.0, 0))
         source = cuts.Piece(Path(path), span) if span else open_source(path, decoder_threads=1)
+        if source.fps:
+            refuse_unconverted(Path(path))
         pace = Pace(self._options.max_fps, live=False)
         if span and span.next_due_s is not None and self._options.max_fps:
             pace.is_due(span.next_due_s - 1 / self._options.max_fps)  # the same frames are due as in the whole video
