@@ -1,6 +1,7 @@
 """Results as JSON lines."""
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -36,8 +37,10 @@ class JsonLines:
             raise FerError("standard output is closed: give --jsonl FILE or --record FILE")
         if target != "-" and (Path(target).is_dir() or not Path(target).parent.is_dir()):
             raise FerError(f"cannot write {target}: expected the name of a file in a folder that exists")
-        if target != "-" and not os.access(target if os.path.exists(target) else Path(target).parent, os.W_OK):
-            raise FerError(f"cannot write {target}: Permission denied; choose another place for --jsonl")
+        place = target if os.path.exists(target) else Path(target).parent
+        if target != "-" and not os.access(place, os.W_OK):
+            reason = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+            raise FerError(f"cannot write {target}: {os.strerror(reason)}; choose another place for --jsonl")
 
     def write(self, image: NDArray[np.uint8], result: Result) -> bool:  # noqa: ARG002 - the protocol's signature
         """Write one line; False when the reader of a pipe went away. Raises FerError when the disk is full."""
