@@ -19,6 +19,7 @@ import pytest
 from conftest import BIN, Run
 from fer_benchmarks.demo_clip import render
 from fer_runtime.sources.captures import ask, differs
+from fer_runtime.sources.picamera import PiCamera
 
 PICAMERA2 = """
 import time
@@ -42,9 +43,13 @@ class Picamera2:
     def configure(self, configuration):
         self.size = configuration["main"]["size"]
         self.period = 1 / configuration["controls"]["FrameRate"]
+        if (HERE / "format").exists():
+            configuration["main"]["format"] = (HERE / "format").read_text()
 
     def start(self):
-        self.image = np.load(HERE / "frame.npy")[: self.size[1], : self.size[0]]
+        self.image = np.load(HERE / "frame.npy")
+        if not (HERE / "format").exists():
+            self.image = self.image[: self.size[1], : self.size[0]]
 
     def capture_array(self, name="main", wait=None, signal_function=None):
         assert name == "main" and wait is False
@@ -82,6 +87,39 @@ def test_the_pi_camera_is_a_source(command: Run, pi: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [len(line["faces"]) for line in lines] == [2] * 5
     assert {face["raw"]["label"] for line in lines for face in line["faces"]} == {"happy"}
+    assert (pi / "log").read_text() == "stop\nclose\n"
+
+
+@pytest.mark.parametrize("kind", ["RGB888", "NV12", "YUYV", "MJPEG"])
+def test_a_camera_of_libcamera_with_other_pixels_shows_the_same(
+    pi: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A picture in each format as picamera2 hands it over; YUYV's rows padded."""
+    picture = cv2.GaussianBlur(render(0), (9, 9), 0)  # two or four pixels share their colour
+    luma, cr, cb = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb).astype(np.float32))
+    luma, cr, cb = 16 + luma * (219 / 255), *(128 + (colour[:, ::2] - 128) * (224 / 255) for colour in (cr, cb))
+    nv12 = np.vstack([luma, np.dstack([cb, cr])[::2].reshape(-1, luma.shape[1])])
+    yuyv = np.pad(np.dstack([luma, np.dstack([cb, cr]).reshape(luma.shape)]), ((0, 0), (0, 32), (0, 0)))
+    packed = {"RGB888": picture, "NV12": nv12, "YUYV": yuyv, "MJPEG": picture[:, :, ::-1]}[kind]
+    np.save(pi / "frame.npy", np.uint8(np.rint(packed)))
+    (pi / "format").write_text(kind)
+    monkeypatch.syspath_prepend(pi)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    camera = PiCamera()
+    assert camera.grab()
+    seen = camera.retrieve()[1]
+    camera.release()
+    assert seen is not None
+    assert seen.shape == picture.shape
+    assert np.abs(seen.astype(int) - picture).mean() < 2
+
+
+def test_pixels_that_are_not_known_are_refused(command: Run, pi: Path) -> None:
+    (pi / "format").write_text("R8")
+    done = command("fer-run", "--source", "picamera", "--headless", PYTHONPATH=str(pi))
+    assert done.returncode == 1
+    assert "picamera2's camera gives R8: expected one of RGB888" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert (pi / "log").read_text() == "stop\nclose\n"
 
 

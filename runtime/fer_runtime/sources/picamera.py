@@ -11,6 +11,10 @@ from fer_runtime.errors import FerError
 
 DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30.0
 BUFFERS = 4  # frames that the camera fills in turn; each takes of the little memory that is set aside for it
+# libcamera's names. A ribbon camera gives RGB888, as is asked; a USB camera, which libcamera finds too, what it has.
+TO_BGR = {
+    "RGB888": None, "NV12": cv2.COLOR_YUV2BGR_NV12, "YUYV": cv2.COLOR_YUV2BGR_YUYV, "MJPEG": cv2.COLOR_RGB2BGR,
+}  # fmt: skip
 FRAME_TIMEOUT_S = 5.0  # picamera2 itself waits for ever when the camera has stopped
 
 MISSING = (
@@ -23,13 +27,17 @@ class PiCamera:
     """As much of cv2.VideoCapture as a live source needs."""
 
     def __init__(self, size: tuple[int, int] | None = None, fps: float | None = None) -> None:
-        """size: width, height. Raises FerError without picamera2; a camera that is not there is just not open."""
+        """size: width, height. Raises FerError without picamera2, and for pixels that are not known here.
+
+        A camera that is not there is just not open.
+        """
         try:
             from picamera2 import Picamera2
         except ImportError as error:
             raise FerError(f"{MISSING} ({error})") from error
         self._camera: Any = None
         self._image: NDArray[np.uint8] | None = None
+        self._format = "RGB888"
         self._size, self._fps = size or DEFAULT_SIZE, fps or DEFAULT_FPS
         with contextlib.suppress(RuntimeError, IndexError):  # no camera, or another program has it
             camera = Picamera2()
@@ -41,6 +49,13 @@ class PiCamera:
             camera.start()
             self._camera = camera
             self._size = configuration["main"]["size"]  # the nearest one that the hardware can give
+            self._format = configuration["main"]["format"]
+        if self._format not in TO_BGR:
+            self.release()
+            raise FerError(
+                f"picamera2's camera gives {self._format}: expected one of {', '.join(TO_BGR)}; a USB camera is read "
+                "by its number, such as --source 0"
+            )
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's names
         """Whether there is a camera."""
@@ -56,7 +71,11 @@ class PiCamera:
 
     def retrieve(self) -> tuple[bool, NDArray[np.uint8] | None]:
         """The frame that was grabbed, uint8 BGR [h, w, 3]."""
-        return self._image is not None, self._image
+        if self._image is None:
+            return False, None
+        conversion = TO_BGR[self._format]
+        image = self._image if conversion is None else np.asarray(cv2.cvtColor(self._image, conversion), np.uint8)
+        return True, image[:, : self._size[0]]  # the rows of other formats may be padded
 
     def get(self, what: int) -> float:
         """Width, height or frames per second, by OpenCV's number for it."""
