@@ -34,6 +34,26 @@ def test_an_odd_picture_is_the_face_that_a_viewer_shows(name: str, tmp_path: Pat
     assert np.abs(loaded.astype(int) - FACE).max() == off
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_fewer_bits_in_sixteen_are_the_same_face(bits: int, suffix: str) -> None:
+    """As industrial cameras store theirs: it was all but black, and got another label without a word."""
+    deep = FACE.astype(np.uint16) << (bits - 8)
+    for stored, grey in ((deep, True), (cv2.merge([deep] * 3), False)):
+        pixels = decode(cv2.imencode(suffix, stored)[1].tobytes())
+        assert pixels is not None
+        assert np.array_equal(pixels, FACE if grey else cv2.merge([FACE] * 3))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_dark_picture_stays_dark(suffix: str) -> None:
+    dark = (FACE // 20).astype(np.uint8)
+    for stored in (dark, np.zeros((9, 9), np.uint16), np.full((9, 9), 5000, np.uint16)):
+        pixels = decode(cv2.imencode(suffix, stored)[1].tobytes())
+        assert pixels is not None
+        assert pixels.max() <= 20
+
+
 @pytest.mark.parametrize(
     "data",
     [

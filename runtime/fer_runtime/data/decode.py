@@ -4,6 +4,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ IMAGE_SUFFIXES = {
 }  # fmt: skip
 Decoder = Callable[[bytes], NDArray[np.uint8] | None]
 PNG = b"\x89PNG\r\n\x1a\n"
+DEPTHS = (8, 10, 12)  # bits of cameras and scanners whose pictures are stored in 16, unscaled
 MAX_MISSING_BYTES = 2**24  # of a chunk of a PNG: a file cut short is still shown as far as it goes
 
 
@@ -21,17 +23,29 @@ def decode(data: bytes) -> NDArray[np.uint8] | None:
     """The picture upright, as viewers show it: uint8 [h, w] if it is grey, else BGR [h, w, 3]; None if it is broken.
 
     EXIF's orientation is applied; palettes and CMYK become colours, 16 bits become 8; of an animation or several pages
-    the first counts. Transparency is dropped, not blended, as Pillow's convert("RGB") does: hidden pixels keep their
-    colour. The number of pixels is limited by OPENCV_IO_MAX_IMAGE_PIXELS (fer_runtime/__init__).
+    the first counts. A picture of 16 bits whose values need 8, 10 or 12 is read by those; viewers show it all but
+    black. Transparency is dropped, not blended, as Pillow's convert("RGB") does: hidden pixels keep their colour. The
+    number of pixels is limited by OPENCV_IO_MAX_IMAGE_PIXELS (fer_runtime/__init__).
     """
     if not data or _claims_too_much(data):
         return None
+    # Not IMREAD_UNCHANGED: that leaves photos of phones lying on their side.
+    image = _decoded(data, cv2.IMREAD_ANYCOLOR)
+    if image is None:
+        return None
+    if image.max() < 2 ** (max(DEPTHS) - 8):
+        deep = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if deep is not None and deep.dtype == np.uint16:
+            bits = next((bits for bits in DEPTHS if deep.max() < 2**bits), 16)
+            image = deep >> (bits - 8)
+    return image.astype(np.uint8, copy=False)
+
+
+def _decoded(data: bytes, flags: int) -> NDArray[Any] | None:
     try:
-        # Not IMREAD_UNCHANGED: that leaves photos of phones lying on their side.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
-    return None if image is None else image.astype(np.uint8, copy=False)
 
 
 def decode_bgr(data: bytes) -> NDArray[np.uint8] | None:
