@@ -1,5 +1,6 @@
 """Videos whose frames OpenCV may hand out unconverted: interlaced ones, as of camcorders, DVDs and broadcasts."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -38,6 +39,20 @@ def test_an_interlaced_video_is_scored_or_refused(command: Run, clip: Path, tmp_
             assert "yadif" in row["error"]
         else:  # this OpenCV converts them
             assert row["faces"] == 50
+
+
+@pytest.mark.system("ffprobe")
+@pytest.mark.parametrize("name", INTERLACED)
+def test_an_interlaced_video_is_followed_or_refused(command: Run, clip: Path, tmp_path: Path, name: str) -> None:
+    video = encode(clip, tmp_path / name, "-t", "1", *INTERLACED[name])
+    done = command("fer-run", "--source", video, "--headless")
+    if done.returncode:  # else this OpenCV converts it
+        assert done.returncode == 1
+        assert "interlaced" in done.stderr
+        assert "yadif" in done.stderr
+        assert "Traceback" not in done.stderr
+    else:
+        assert sum(len(json.loads(line)["faces"]) for line in done.stdout.splitlines()) == 50
 
 
 @pytest.mark.system("ffprobe")

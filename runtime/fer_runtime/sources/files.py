@@ -13,6 +13,7 @@ from fer_runtime.data.decode import IMAGE_SUFFIXES, decode_bgr, read_picture
 from fer_runtime.errors import FerError
 from fer_runtime.sources.base import OnIdle, ShouldDecode, always, nominal_fps
 from fer_runtime.sources.captures import Capture, decode, open_address, open_file
+from fer_runtime.sources.conversion import refuse_unconverted
 from fer_runtime.sources.media_clock import JUMPING, MediaClock
 from fer_runtime.system.profiler import Profile
 from fer_runtime.system.redact import redact_url
@@ -69,6 +70,7 @@ class Video:
         self._profile = profile or Profile()
         self.live = realtime
         self.notes: list[str] = []
+        self._path = path if isinstance(path, Path) else None
         self._shown = redact_url(str(path))
         self._open = partial(open_address, path) if isinstance(path, str) else partial(open_file, path, threads)
         self._capture = self._open()
@@ -86,11 +88,12 @@ class Video:
         self._begin()
 
     def frames(self, should_decode: ShouldDecode = always, on_idle: OnIdle = always) -> Iterator[Frame]:  # noqa: ARG002 - never waits
-        """The frames in order for which `should_decode`. Raises FerError when there is none."""
+        """The frames in order for which `should_decode`. Raises FerError when OpenCV gives none."""
         if not self._capture.isOpened():  # asked for a second time
             self._capture = self._open()
         self._begin()
         given, shown = 0, 0.0  # frames, and media time of the last one
+        first: NDArray[np.uint8] | None = None  # until the second one
         started = time.monotonic()
         try:
             for index, at in self._timed():
@@ -102,6 +105,9 @@ class Video:
                 if image is None:
                     self._broken += 1
                     continue
+                if self._path and first is not None and np.array_equal(image, first):
+                    refuse_unconverted(self._path)  # which opens it again, hence not for each
+                first = image if given == 0 else None
                 if self.live:
                     time.sleep(max(0.0, early))
                 yield Frame(image, index, at, media_time=at)
