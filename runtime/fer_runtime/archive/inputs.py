@@ -1,5 +1,6 @@
 """Which files are to be scored: folders, globs and lists become a sorted list of pictures and videos."""
 
+import codecs
 import glob
 import os
 from collections.abc import Iterable, Iterator
@@ -100,10 +101,13 @@ def _expanded(paths: Iterable[str]) -> Iterator[str]:
 def _listed(path: Path) -> Iterator[str]:
     """The lines of a list; relative paths are meant from the list's folder. Raises FerError."""
     try:
-        lines = os.fsdecode(path.read_bytes()).splitlines()
+        data = path.read_bytes()
     except OSError as error:
         raise FerError(f"cannot read the list {path}: {error.strerror}") from error
-    for line in filter(None, (line.strip() for line in lines)):
+    if b"\0" in data:
+        raise FerError(f"{path} is no list in UTF-8, maybe one in UTF-16: save it as UTF-8, one path a line")
+    lines = (os.fsdecode(line).strip() for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n"))
+    for line in filter(None, lines):
         yield line if remote.is_url(line) else str(path.parent / line)
 
 

@@ -1,5 +1,6 @@
 """fer-score: a folder of videos and photos becomes a dataset, whose rows are fer-run's."""
 
+import codecs
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import pytest
 
 from conftest import Run
 from fer_benchmarks.demo_clip import FPS, FRAMES, render
+from fer_runtime.archive import inputs
+from fer_runtime.errors import FerError
 from helpers.archives import TABLES, make_archive, tables
 
 LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
@@ -182,6 +185,19 @@ def test_lists_globs_and_files_lead_to_the_same(command: Run, archive: Path, tmp
     rows = {Path(row["source"]).name: row["error"] for row in pq.read_table(tmp_path / "o" / "sources").to_pylist()}
     assert list(rows) == ["long.mp4", "missing.mp4", "photo.jpg"]
     assert "No such file" in rows["missing.mp4"]
+
+
+def test_lists_as_other_systems_write_them(tmp_path: Path) -> None:
+    """A signature in front, as Windows' editor writes it, and names with letters that end lines elsewhere."""
+    names = ["a.jpg", "b\u2028c.jpg", "d\x0be.jpg"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_bytes(codecs.BOM_UTF8 + "\r\n".join(names).encode())
+    found = inputs.find([str(tmp_path / "list.txt")], "nowhere")
+    assert [file.name for file in found.files] == sorted(str(tmp_path / name) for name in names)
+    (tmp_path / "list.txt").write_text("a.jpg\n", encoding="utf-16")
+    with pytest.raises(FerError, match="save it as UTF-8"):
+        inputs.find([str(tmp_path / "list.txt")], "nowhere")
 
 
 def test_nothing_of_somebody_elses_is_removed(command: Run, tmp_path: Path) -> None:
