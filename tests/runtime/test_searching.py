@@ -112,7 +112,11 @@ def test_the_first_frame_a_new_scene_and_one_in_four_seconds_are_searched_finely
     assert (len(fine.sizes), len(coarse.sizes)) == (3, 2)
 
 
-def test_interval_zero_searches_every_whole_frame() -> None:
-    detector = Watched()
-    searched(Search(detector, 0), [background()] * 5)
-    assert len(detector.sizes) == 5
+def test_what_is_asked_for_as_a_whole_is_searched_finely_and_is_the_last_fine_search() -> None:
+    coarse, fine = Watched(), Watched()
+    search = Search(coarse, fine=fine)
+    for index in range(4):
+        assert search(background(), 1.0 * index, (), whole=True) == []
+    assert (len(fine.sizes), len(coarse.sizes)) == (4, 0)
+    searched(search, [background()] * FPS, start=3.04)
+    assert (len(fine.sizes), len(coarse.sizes)) == (4, 0)  # nothing changed

@@ -85,9 +85,9 @@ def test_what_a_search_proposes_is_looked_at_closely_a_little_in_each_of_the_nex
 
 
 def test_of_a_camera_of_few_frames_all_proposals_are_looked_at_at_once() -> None:
-    looks, found = looks_and_faces(1.0, 2)
-    assert found == [0, 2]
-    assert looks == [0, 4 + 2]
+    looks, found = looks_and_faces(10.0, 5)
+    assert found == [0, 0, 0, 0, 2]
+    assert looks == [0, 0, 0, 0, 4 + 2]
 
 
 def test_a_proposal_that_the_detector_is_not_sure_of_from_close_by_is_no_face() -> None:

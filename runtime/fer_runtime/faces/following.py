@@ -49,18 +49,21 @@ class Follower:
         image: NDArray[np.uint8],
         at: float,
         busy: bool = False,
+        locate: bool = True,
     ) -> None:
         """Update what is known of these faces; one that is not found stays as it was.
 
         found: by number, the faces that a search of the frame found in this one; where it is not sure (MIN_SCORE), they
         are places to look at. image: uint8 BGR [h, w, 3]; at: its time, seconds on the source's clock. busy: whether
-        this frame costs enough already, so that what may wait does.
+        this frame costs enough already, so that what may wait does. locate: whether the locator is asked, if there is
+        one; the last frame has to be recent for that.
         """
         before = [(face.seen, face.detection.box) for face in faces]
         for face in faces:
             if face.number in found and found[face.number].score >= MIN_SCORE:
                 face.confirmed = at
-        for face in self._unlocated(faces, found, image, at, busy) if self._locator else faces:
+        by_locator = self._locator is not None and locate
+        for face in self._unlocated(faces, found, image, at, busy) if by_locator else faces:
             self._detect(face, found.get(face.number), image, at)
         for face, (seen, box) in zip(faces, before, strict=True):
             _note_velocity(face, box, face.seen - seen)

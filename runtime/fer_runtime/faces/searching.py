@@ -26,11 +26,11 @@ class Search:
     """
 
     def __init__(self, detector: Detector, interval: float = DEFAULT_INTERVAL_S, fine: Detector | None = None) -> None:
-        """detector: of frames. interval: seconds between two searches; 0: search every frame as a whole.
+        """detector: of frames. interval: seconds between two searches.
 
         fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S.
         """
-        self._detector, self._interval, self._fine = detector, interval, fine
+        self._detector, self._interval, self._fine = detector, interval, fine or detector
         self._refined = -np.inf  # when the last fine search was
         self._next = self._last = self._whole = -np.inf  # when one is due; when the last was, and that of a whole frame
         self._map: NDArray[np.uint8] | None = None  # of the frame that was searched last
@@ -45,16 +45,18 @@ class Search:
         """Whether the frame of this time, seconds on the source's clock, is looked at; where the clock jumped it is."""
         return not 0 < self._next - at <= self._interval
 
-    def __call__(self, image: NDArray[np.uint8], at: float, known: Sequence[Box]) -> list[Detection] | None:
+    def __call__(
+        self, image: NDArray[np.uint8], at: float, known: Sequence[Box], whole: bool = False
+    ) -> list[Detection] | None:
         """The faces in what is searched of this frame (uint8 BGR [h, w, 3]); None where nothing is.
 
-        at: its time, seconds. known: boxes of the faces that are followed.
+        at: its time, seconds. known: boxes of the faces that are followed. whole: search all of it, finely.
         """
         self._next, self._last = at + self._interval, at
-        if not self._interval:
-            return self._detector(image)
         before, now = self._map, _map(image)
-        if before is None or not 0 <= at - self._whole < MAX_QUIET_S:
+        if whole:
+            self._refined = -np.inf
+        if whole or before is None or not 0 <= at - self._whole < MAX_QUIET_S:
             area: tuple[int, int, int, int] | None = (0, 0, image.shape[1], image.shape[0])
         else:
             area = _changed(before, now, image.shape[:2], known)
@@ -69,7 +71,7 @@ class Search:
         if _pixels(right - left, bottom - top) < _pixels(image.shape[1], image.shape[0]):
             return [moved(each, left, top) for each in self._detector(image[top:bottom, left:right])]
         self._whole = at
-        if self._fine and not 0 <= at - self._refined < FINE_INTERVAL_S:
+        if not 0 <= at - self._refined < FINE_INTERVAL_S:
             self._refined = at
             return self._fine(image)
         return self._detector(image)

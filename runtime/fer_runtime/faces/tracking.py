@@ -1,6 +1,7 @@
 """Faces over time: which face is which, from frame to frame."""
 
 from collections.abc import Sequence
+from math import inf, isfinite
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from fer_runtime.types import Box, Frame
 
 MAX_UNSEEN_S = 0.6  # for which a face is kept without being seen: a turned head, a hand before it
 MAX_FRAME_GAP_S = 1.5  # between two frames over which a face is the same: of cameras that give one per second
+RARE_S = 0.25  # between two frames, from which on each is searched as if it stood alone
+SPARSE_S = 0.06  # between two frames, from which on nothing is put off to the next
 MIN_PAUSE_S = 0.2  # between searches for the sake of faces that were lost: some come and go
 MAX_PROPOSALS = 8  # of a search, that are looked at closely: the likeliest
 LOOKS = 2  # at proposals in one frame, so that none waits for many
@@ -32,6 +35,9 @@ class Tracker:
     faces by overlap, the largest first (as in SORT, Bewley et al. 2016, arXiv:1602.00763, without its motion model: at
     a camera's pace a face overlaps itself). Of the rest, what the search is sure of is a new face; what it proposes
     with less certainty is looked at closely by the nearby detector, some in each of the next frames.
+
+    Between frames far apart a face goes farther than it is looked for. So rare ones are searched as a whole, each, and
+    the detector alone follows; in sparse ones all proposals are looked at, and a lost face is searched for, at once.
     """
 
     def __init__(
@@ -49,12 +55,12 @@ class Tracker:
         sure; without one the nearby detector follows them all. proposer: for most searches, in place of whole:
         cheaper, and not sure of all that it finds.
         """
-        self._whole, self._profile, self._interval = whole, profile, interval
+        self._whole, self._profile, self._rare_s = whole, profile, min(interval, RARE_S)
         self._search = Search(proposer or whole, interval, whole if proposer else None)
         self._follower = Follower(nearby, locator)
         self._faces: list[FaceState] = []
         self._count = 0  # of faces so far
-        self._last = 0.0  # time of the last frame
+        self._last = -inf  # time of the last frame
         self._scene: NDArray[np.uint8] | None = None
         self._proposals: list[Detection] = []  # of the last search, not looked at yet
 
@@ -82,23 +88,46 @@ class Tracker:
                 if face.number in found:
                     face.detection, face.seen = found[face.number], at
             return
-        searched = self._search.is_due(at)
-        found = self._searched(image, at) if searched else {}
-        if self._faces:
-            with self._profile.stage("follow"):
-                self._follower(self._faces, found, image, at, busy=searched)
-            self._faces = _distinct(self._faces)
-            if any(self._last <= face.seen < at for face in self._faces):  # one was lost just now
-                self._search.hasten(at, MIN_PAUSE_S)
-        slow = not 0 < at - self._last < self._interval  # the first frame, or one of few
-        if self._proposals and (slow or not searched):
+        gap = at - self._last
+        rare, sparse = isfinite(gap) and not 0 < gap < self._rare_s, gap >= SPARSE_S
+        searched = rare or self._search.is_due(at)
+        found = self._searched(image, at, rare) if searched else {}
+        self._follow(self._faces, found, image, at, searched, rare)
+        if any(self._last <= face.seen < at for face in self._faces):  # one was lost just now
+            if sparse and not searched:
+                searched = True
+                self._find_lost(image, at)
+            self._search.hasten(at, MIN_PAUSE_S)
+        if self._proposals and (sparse or not searched):
             with self._profile.stage("detect"):
-                self._look_at_proposals(image, MAX_PROPOSALS if slow else LOOKS, at)
+                self._look_at_proposals(image, MAX_PROPOSALS if sparse else LOOKS, at)
 
-    def _searched(self, image: NDArray[np.uint8], at: float) -> dict[int, Detection]:
+    def _follow(
+        self,
+        faces: Sequence[FaceState],
+        found: dict[int, Detection],
+        image: NDArray[np.uint8],
+        at: float,
+        busy: bool,
+        rare: bool = False,
+    ) -> None:
+        if not faces:
+            return
+        with self._profile.stage("follow"):
+            self._follower(faces, found, image, at, busy, locate=not rare)
+        self._faces = _distinct(self._faces)
+
+    def _find_lost(self, image: NDArray[np.uint8], at: float) -> None:
+        """Search the frame in which a face was not found where it was expected."""
+        known = self._count
+        found = self._searched(image, at, whole=True)
+        new = [face for face in self._faces if face.number in found and (face.seen < at or face.number > known)]
+        self._follow(new, found, image, at, busy=True)
+
+    def _searched(self, image: NDArray[np.uint8], at: float, whole: bool) -> dict[int, Detection]:
         """Search the frame: what was found of each face, new ones too, by its number."""
         with self._profile.stage("detect"):
-            detections = self._search(image, at, [face.detection.box for face in self._faces])
+            detections = self._search(image, at, [face.detection.box for face in self._faces], whole)
         if detections is None:
             return {}
         return self._joined(detections, at)

@@ -15,8 +15,8 @@ export const following = {
   MIN_WEIGHT: 0.2, RETRY_S: 0.09, MAX_PREDICTION_S: 0.2, SIZE_TIME_CONSTANT_S: 0.2, STILL: 1.0, MIN_OVERLAP: 0.3,
 } as const;
 export const tracking = {
-  MAX_UNSEEN_S: 0.6, MAX_FRAME_GAP_S: 1.5, MIN_PAUSE_S: 0.2, MAX_PROPOSALS: 8, LOOKS: 2, SAME: 0.6, SCENE_CUT: 25.0,
-  SCENE_THUMBNAIL: [32, 24],
+  MAX_UNSEEN_S: 0.6, MAX_FRAME_GAP_S: 1.5, RARE_S: 0.25, SPARSE_S: 0.06, MIN_PAUSE_S: 0.2, MAX_PROPOSALS: 8, LOOKS: 2, SAME: 0.6,
+  SCENE_CUT: 25.0, SCENE_THUMBNAIL: [32, 24],
 } as const;
 export const smoothing = { TIME_CONSTANT_S: 0.25, MIN_EVIDENCE: 0.4, P_UNCERTAIN: 0.27, MIN_PROBABILITY: 0.01, MAX_STEP_S: 0.5 } as const;
 export const preprocessing = { MIN_TILT: 12.0, MAX_TILT: 45.0 } as const;

@@ -21,12 +21,14 @@ export class Follower {
 
   /**
    * Update what is known of these faces; one that is not found stays as it was. at: the frame's time, seconds. busy:
-   * whether this frame costs enough already, so that what may wait does.
+   * whether this frame costs enough already, so that what may wait does. locate: whether the locator is asked; the last
+   * frame has to be recent for that.
    */
-  async follow(faces: readonly FaceState[], found: Found, image: Picture, at: number, busy: boolean): Promise<void> {
+  async follow(faces: readonly FaceState[], found: Found, image: Picture, at: number, busy: boolean, locate = true): Promise<void> {
     const before = faces.map(({ seen, detection }) => ({ seen, box: detection.box }));
     for (const face of faces) if ((found.get(face.number)?.score ?? 0) >= MIN_SCORE) face.confirmed = at;
-    for (const face of await this.#unlocated(faces, found, image, at, busy)) await this.#detect(face, found.get(face.number), image, at);
+    const unlocated = locate ? await this.#unlocated(faces, found, image, at, busy) : faces;
+    for (const face of unlocated) await this.#detect(face, found.get(face.number), image, at);
     faces.forEach((face, index) => noteVelocity(face, before[index]!.box, face.seen - before[index]!.seen));
   }
 

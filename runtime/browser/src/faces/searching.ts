@@ -33,12 +33,16 @@ export class Search {
     return !(wait > 0 && wait <= DEFAULT_INTERVAL_S);
   }
 
-  /** The faces in what is searched of this frame; null where nothing is. known: boxes of the faces that are followed. */
-  async find(image: Picture, at: number, known: readonly Box[]): Promise<Detection[] | null> {
+  /**
+   * The faces in what is searched of this frame; null where nothing is. known: boxes of the faces that are followed.
+   * whole: search all of it, finely.
+   */
+  async find(image: Picture, at: number, known: readonly Box[], whole: boolean): Promise<Detection[] | null> {
     this.#next = at + DEFAULT_INTERVAL_S;
     this.#last = at;
     const before = this.#map, now = map(image), age = at - this.#whole;
-    const everywhere = before === null || !(age >= 0 && age < MAX_QUIET_S);
+    if (whole) this.#refined = -Infinity;
+    const everywhere = whole || before === null || !(age >= 0 && age < MAX_QUIET_S);
     const area = everywhere ? ([0, 0, image.width, image.height] satisfies Area) : changed(before, now, image, known);
     if (!area) return null;
     this.#map = now;

@@ -1,7 +1,7 @@
 // Faces over time: which face is which, from frame to frame: fer_runtime/faces/tracking.py.
 import { grey, type Picture } from "../vision/picture";
 import { resizeNearest } from "../vision/resize";
-import { detection as detecting, following, searching, tracking } from "./constants";
+import { detection as detecting, following, tracking } from "./constants";
 import { Detector } from "./detection";
 import { Follower, type Found } from "./following";
 import type { Locator } from "./locating";
@@ -10,7 +10,7 @@ import { difference, overlap } from "./similarity";
 import { Smoother } from "./smoothing";
 import type { Box, Detection, FaceState } from "./types";
 
-const { MAX_UNSEEN_S, MAX_FRAME_GAP_S, MIN_PAUSE_S, MAX_PROPOSALS, LOOKS, SAME, SCENE_CUT, SCENE_THUMBNAIL } = tracking;
+const { MAX_UNSEEN_S, MAX_FRAME_GAP_S, RARE_S, SPARSE_S, MIN_PAUSE_S, MAX_PROPOSALS, LOOKS, SAME, SCENE_CUT, SCENE_THUMBNAIL } = tracking;
 const { MIN_SCORE } = detecting;
 
 /** Searches frames for new faces when that is due, and follows the known ones in every frame. */
@@ -19,7 +19,7 @@ export class Tracker {
   readonly #follower: Follower;
   #faces: FaceState[] = [];
   #count = 0; // of faces so far
-  #last = 0; // time of the last frame
+  #last = -Infinity; // time of the last frame
   #scene: Picture | null = null;
   #proposals: Detection[] = []; // of the last search, not looked at yet
 
@@ -58,21 +58,35 @@ export class Tracker {
       }
       return;
     }
-    const searched = this.#search.isDue(at);
-    const found: Found = searched ? await this.#searched(image, at) : new Map();
-    if (this.#faces.length) {
-      await this.#follower.follow(this.#faces, found, image, at, searched);
-      this.#faces = distinct(this.#faces);
-      const lost = this.#faces.some(({ seen }) => this.#last <= seen && seen < at); // just now
-      if (lost) this.#search.hasten(at, MIN_PAUSE_S);
+    const gap = at - this.#last, rare = Number.isFinite(gap) && !(gap > 0 && gap < RARE_S), sparse = gap >= SPARSE_S;
+    let searched = rare || this.#search.isDue(at);
+    await this.#follow(this.#faces, searched ? await this.#searched(image, at, rare) : new Map(), image, at, searched, !rare);
+    if (this.#faces.some(({ seen }) => this.#last <= seen && seen < at)) { // one was lost just now
+      if (sparse && !searched) {
+        searched = true;
+        await this.#findLost(image, at);
+      }
+      this.#search.hasten(at, MIN_PAUSE_S);
     }
-    const pause = at - this.#last, slow = !(pause > 0 && pause < searching.DEFAULT_INTERVAL_S); // the first frame, or one of few
-    if (slow || !searched) await this.#lookAtProposals(image, slow ? MAX_PROPOSALS : LOOKS, at);
+    if (sparse || !searched) await this.#lookAtProposals(image, sparse ? MAX_PROPOSALS : LOOKS, at);
+  }
+
+  async #follow(faces: readonly FaceState[], found: Found, image: Picture, at: number, busy: boolean, locate = true): Promise<void> {
+    if (!faces.length) return;
+    await this.#follower.follow(faces, found, image, at, busy, locate);
+    this.#faces = distinct(this.#faces);
+  }
+
+  /** Search the frame in which a face was not found where it was expected. */
+  async #findLost(image: Picture, at: number): Promise<void> {
+    const known = this.#count, found = await this.#searched(image, at, true);
+    const faces = this.#faces.filter(({ number, seen }) => found.has(number) && (seen < at || number > known));
+    await this.#follow(faces, found, image, at, true);
   }
 
   /** Search the frame: what was found of each face, new ones too, by its number. */
-  async #searched(image: Picture, at: number): Promise<Found> {
-    const detections = await this.#search.find(image, at, this.#faces.map((face) => face.detection.box));
+  async #searched(image: Picture, at: number, whole: boolean): Promise<Found> {
+    const detections = await this.#search.find(image, at, this.#faces.map((face) => face.detection.box), whole);
     return detections ? this.#joined(detections, at) : new Map();
   }
 
