@@ -85,9 +85,9 @@ def refuse_same(outputs: Sequence[str | Path | None], inputs: Sequence[str | Pat
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to `path`, whole or not at all. Raises FerError."""
+    """Write UTF-8 text to `path`, whole or not at all; bytes of names that are none as escapes. Raises FerError."""
     with written_whole(path) as temp_path:
-        temp_path.write_text(text, encoding="utf-8")
+        temp_path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def make_folder(path: Path) -> None:

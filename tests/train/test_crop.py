@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -135,6 +136,25 @@ def test_flat_photos_of_one_name_stay_apart(command: Run, tmp_path: Path) -> Non
         cv2.imwrite(str(folder / name), one_face())
     assert command("fer-train", "crop", folder, "--out", tmp_path / "faces.zip").returncode == 0
     assert zipfile.ZipFile(tmp_path / "faces.zip").namelist() == ["a.jpg.png", "a.png.png", "b.png"]
+
+
+def test_names_that_are_no_text(command: Run, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, line ends and commas: the faces keep their classes, and the list its lines."""
+    for folder in ("happy", "sad"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "photos/sad/a.jpg"), one_face())
+    jpeg = (tmp_path / "photos/sad/a.jpg").read_bytes()
+    for name in (b"happy/\xff.jpg", b"happy/\xfe.jpg", b"happy/b,\nc.jpg"):
+        (tmp_path / "photos" / os.fsdecode(name)).write_bytes(jpeg)
+    (tmp_path / "photos" / os.fsdecode(b"sad/torn,\n\xff.jpg")).write_bytes(jpeg[:40])
+    done = command("fer-train", "crop", tmp_path / "photos", "--out", tmp_path / "faces.zip")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
+        assert archive.namelist() == ["happy/b,\nc.png", "happy/%FE.png", "happy/%FF.png", "sad/a.png"]
+    assert load(tmp_path / "faces.zip").classes == ("happy", "sad")
+    with (tmp_path / "faces.left-out.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["photo"] == "sad/torn,\n\\udcff.jpg"
 
 
 def test_without_a_usable_face_nothing_is_written(command: Run, tmp_path: Path) -> None:

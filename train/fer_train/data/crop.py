@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from fer_runtime.model.preprocessing import FER2013, crop, tilt
 SIZE = 48  # pixels
 UNKNOWN_KIND = "unknown kind of file"
 MIN_HEIGHT_PX = SIZE // 2  # of the detected face: enlarging a smaller one shows what was never there
+NO_UTF8 = re.compile("[\udc80-\udcff]")  # as which Python has the bytes of names that are no UTF-8
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that equal photos give equal bytes
 
 
@@ -93,9 +95,10 @@ def crop_photo(read: Callable[[], bytes], detector: Detector) -> NDArray[np.uint
 
 
 def _png_names(paths: list[PurePosixPath]) -> list[str]:
-    """The photos' paths with .png as suffix, after the old one where two would be the same."""
+    """The photos' paths with .png as suffix, after the old one where two would be the same; valid UTF-8."""
     shared = Counter(path.with_suffix("") for path in paths)
-    return [str(path.with_suffix(".png")) if shared[path.with_suffix("")] == 1 else f"{path}.png" for path in paths]
+    names = [str(path.with_suffix(".png")) if shared[path.with_suffix("")] == 1 else f"{path}.png" for path in paths]
+    return [NO_UTF8.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", name) for name in names]
 
 
 def _write_left_out(left_out: list[LeftOut], path: Path) -> None:
