@@ -18,7 +18,7 @@ class Augmentation:
     gamma: float = 0.25  # exponent e**+-gamma
     erase: float = 0.5  # probability of one grey rectangle: hands, hair, glasses
     erase_side: tuple[float, float] = (0.15, 0.4)
-    # What cheap cameras do to faces; not in the recipes, until a run shows a gain on the web's faces.
+    # What cheap cameras do to faces: no gain on the web's clean ones, so not in the recipes (docs/experiments.md).
     blur: float = 0.0  # probability of a blur in a random direction: small faces enlarged, motion, poor focus
     blur_sigma: float = 0.035  # its largest standard deviation, along that direction
     noise: float = 0.0  # probability of a sensor's noise
