@@ -31,9 +31,9 @@ def noisy(image: Image, seed: int) -> Image:
 
 
 def background() -> Image:
-    """The demo's scene without its faces: a slope of grey."""
+    """A scene without faces: a slope of brown."""
     height, width = render(0).shape[:2]
-    return np.tile(np.linspace(90, 160, width).astype(np.uint8)[None, :, None], (height, 1, 3))
+    return np.tile(np.linspace(90, 160, width)[None, :, None] * (0.9, 1.0, 1.1), (height, 1, 1)).astype(np.uint8)
 
 
 def with_face(image: Image, index: int) -> Image:
@@ -110,6 +110,16 @@ def test_the_first_frame_a_new_scene_and_one_in_four_seconds_are_searched_finely
     search.hasten(6.1)
     searched(search, [background()], start=6.1)
     assert (len(fine.sizes), len(coarse.sizes)) == (3, 2)
+
+
+def test_what_has_no_colour_is_always_searched_finely_also_in_part() -> None:
+    coarse, fine = Watched(), Watched()
+    grey = np.repeat(background()[:, :, 1:2], 3, axis=2)
+    shown = grey.copy()
+    shown[:40, :40] += 30
+    searched(Search(coarse, fine=fine), [grey] * 5 + [shown] * 20)
+    assert (len(fine.sizes), len(coarse.sizes)) == (2, 0)
+    assert fine.sizes[1] < fine.sizes[0] == (grey.shape[1], grey.shape[0])
 
 
 def test_what_is_asked_for_as_a_whole_is_searched_finely_and_is_the_last_fine_search() -> None:

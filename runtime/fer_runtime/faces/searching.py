@@ -12,6 +12,7 @@ from fer_runtime.types import Box
 DEFAULT_INTERVAL_S = 0.4  # between searches: with the looks at what they propose, a new face is found within 0.5 s
 MAX_QUIET_S = 2.0  # after which the whole frame is searched though nothing changed
 FINE_INTERVAL_S = 4.0  # between searches of a whole frame at the detector's own scale
+MIN_COLOUR = 4.0  # mean spread of the cells' channels, 0..255 (photos: 17 to 53), below which all searches are fine
 MAP = (40, 30)  # cells across and down in which changes are looked for: a face that can be found covers several
 SAMPLES = 8  # pixels across and down that stand for a cell: their mean hides a sensor's noise
 MIN_CHANGE = 3.0  # of a cell's mean, 0..255
@@ -28,7 +29,8 @@ class Search:
     def __init__(self, detector: Detector, interval: float = DEFAULT_INTERVAL_S, fine: Detector | None = None) -> None:
         """detector: of frames. interval: seconds between two searches.
 
-        fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S.
+        fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S, and
+        in place of the detector what has no colour, where that misses more.
         """
         self._detector, self._interval, self._fine = detector, interval, fine or detector
         self._refined = -np.inf  # when the last fine search was
@@ -53,7 +55,8 @@ class Search:
         at: its time, seconds. known: boxes of the faces that are followed. whole: search all of it, finely.
         """
         self._next, self._last = at + self._interval, at
-        before, now = self._map, _map(image)
+        cells = _cells(image)
+        before, now = self._map, np.asarray(cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY), np.uint8)
         if whole:
             self._refined = -np.inf
         if whole or before is None or not 0 <= at - self._whole < MAX_QUIET_S:
@@ -63,18 +66,20 @@ class Search:
         if area is None:
             return None
         self._map = now
-        return self._detect(image, area, at)
+        return self._detect(image, area, at, self._fine if _is_grey(cells) else self._detector)
 
-    def _detect(self, image: NDArray[np.uint8], area: tuple[int, int, int, int], at: float) -> list[Detection]:
+    def _detect(
+        self, image: NDArray[np.uint8], area: tuple[int, int, int, int], at: float, detector: Detector
+    ) -> list[Detection]:
         """Search this part (left, top, right, bottom), or the whole frame where that costs no more."""
         left, top, right, bottom = area
         if _pixels(right - left, bottom - top) < _pixels(image.shape[1], image.shape[0]):
-            return [moved(each, left, top) for each in self._detector(image[top:bottom, left:right])]
+            return [moved(each, left, top) for each in detector(image[top:bottom, left:right])]
         self._whole = at
         if not 0 <= at - self._refined < FINE_INTERVAL_S:
             self._refined = at
             return self._fine(image)
-        return self._detector(image)
+        return detector(image)
 
 
 def _pixels(width: int, height: int) -> float:
@@ -82,11 +87,14 @@ def _pixels(width: int, height: int) -> float:
     return (shrunk_side(width, height) / max(width, height)) ** 2 * width * height
 
 
-def _map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Mean brightness of each cell, uint8 [30, 40]."""
+def _cells(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean colour of each cell, uint8 BGR [30, 40, 3]."""
     samples = cv2.resize(image, (MAP[0] * SAMPLES, MAP[1] * SAMPLES), interpolation=cv2.INTER_NEAREST)
-    cells = cv2.resize(cv2.cvtColor(samples, cv2.COLOR_BGR2GRAY), MAP, interpolation=cv2.INTER_AREA)
-    return cells.astype(np.uint8, copy=False)
+    return np.asarray(cv2.resize(samples, MAP, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _is_grey(cells: NDArray[np.uint8]) -> bool:
+    return float((cells.max(2) - cells.min(2)).mean()) < MIN_COLOUR
 
 
 def _changed(

@@ -8,7 +8,8 @@ export const detection = {
 export const locating = { SIZE: 48, REGION: 1.6 } as const;
 export const similarity = { THUMBNAIL: 16 } as const;
 export const searching = {
-  DEFAULT_INTERVAL_S: 0.4, MAX_QUIET_S: 2.0, FINE_INTERVAL_S: 4.0, MAP: [40, 30], SAMPLES: 8, MIN_CHANGE: 3.0, MARGIN: 0.15, HEAD: 0.3,
+  DEFAULT_INTERVAL_S: 0.4, MAX_QUIET_S: 2.0, FINE_INTERVAL_S: 4.0, MIN_COLOUR: 4.0, MAP: [40, 30], SAMPLES: 8, MIN_CHANGE: 3.0, MARGIN: 0.15,
+  HEAD: 0.3,
 } as const;
 export const following = {
   REGION: 2.2, MIN_LOCATED: 0.7, MAX_OFFSET: 0.1, CHECK_INTERVALS_S: [0.2, 0.4, 1.0], MAX_UNCONFIRMED_S: 1.5, PRIOR_CHECKS: 0.4,

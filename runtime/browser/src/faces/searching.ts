@@ -5,7 +5,7 @@ import { searching } from "./constants";
 import { moved, shrunkSide, type Detector } from "./detection";
 import type { Box, Detection } from "./types";
 
-const { DEFAULT_INTERVAL_S, MAX_QUIET_S, FINE_INTERVAL_S, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
+const { DEFAULT_INTERVAL_S, MAX_QUIET_S, FINE_INTERVAL_S, MIN_COLOUR, MAP, SAMPLES, MIN_CHANGE, MARGIN, HEAD } = searching;
 const [COLUMNS, ROWS] = MAP;
 type Area = [left: number, top: number, right: number, bottom: number];
 
@@ -17,7 +17,10 @@ export class Search {
   #refined = -Infinity; // when the last fine search was
   #map: Picture | null = null; // of the frame that was searched last
 
-  /** fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S. */
+  /**
+   * fine: sees what the detector misses; it searches the first frame, a new scene and one every FINE_INTERVAL_S, and in
+   * place of the detector what has no colour, where that misses more.
+   */
   constructor(private readonly detector: Detector, private readonly fine: Detector) {}
 
   /** Search a whole frame from this time on, as in another scene. pause: least seconds since the last search. */
@@ -40,24 +43,24 @@ export class Search {
   async find(image: Picture, at: number, known: readonly Box[], whole: boolean): Promise<Detection[] | null> {
     this.#next = at + DEFAULT_INTERVAL_S;
     this.#last = at;
-    const before = this.#map, now = map(image), age = at - this.#whole;
+    const cells = cellsOf(image), before = this.#map, now = grey(cells), age = at - this.#whole;
     if (whole) this.#refined = -Infinity;
     const everywhere = whole || before === null || !(age >= 0 && age < MAX_QUIET_S);
     const area = everywhere ? ([0, 0, image.width, image.height] satisfies Area) : changed(before, now, image, known);
     if (!area) return null;
     this.#map = now;
-    return this.#detect(image, area, at);
+    return this.#detect(image, area, at, isGrey(cells) ? this.fine : this.detector);
   }
 
   /** Search this part, or the whole frame where that costs no more. */
-  async #detect(image: Picture, [left, top, right, bottom]: Area, at: number): Promise<Detection[]> {
+  async #detect(image: Picture, [left, top, right, bottom]: Area, at: number, detector: Detector): Promise<Detection[]> {
     if (pixels(right - left, bottom - top) < pixels(image.width, image.height)) {
-      const found = await this.detector.find(part(image, left, top, right, bottom)!);
+      const found = await detector.find(part(image, left, top, right, bottom)!);
       return found.map((each) => moved(each, left, top));
     }
     this.#whole = at;
     const age = at - this.#refined;
-    if (age >= 0 && age < FINE_INTERVAL_S) return this.detector.find(image);
+    if (age >= 0 && age < FINE_INTERVAL_S) return detector.find(image);
     this.#refined = at;
     return this.fine.find(image);
   }
@@ -68,9 +71,15 @@ function pixels(width: number, height: number): number {
   return (shrunkSide(width, height) / Math.max(width, height)) ** 2 * width * height;
 }
 
-/** Mean brightness of each cell. */
-function map(image: Picture): Picture {
-  return resizeArea(grey(resizeNearest(image, COLUMNS * SAMPLES, ROWS * SAMPLES)), COLUMNS, ROWS);
+/** Mean colour of each cell. */
+function cellsOf(image: Picture): Picture {
+  return resizeArea(resizeNearest(image, COLUMNS * SAMPLES, ROWS * SAMPLES), COLUMNS, ROWS);
+}
+
+function isGrey({ data }: Picture): boolean {
+  let spread = 0;
+  for (let i = 0; i < data.length; i += 4) spread += Math.max(data[i]!, data[i + 1]!, data[i + 2]!) - Math.min(data[i]!, data[i + 1]!, data[i + 2]!);
+  return spread / (COLUMNS * ROWS) < MIN_COLOUR;
 }
 
 /** The part of the frame in which cells changed beside known faces, with a margin. */
