@@ -5,7 +5,7 @@ import type { App } from "./page/app";
 import { measure } from "./page/measure";
 import type { Shown } from "./page/pump";
 import { UNCERTAIN, type Face } from "./pipeline/loop";
-import { startEngine, type Opened } from "./worker/start";
+import { newEngine, openEngine, type Opened } from "./worker/start";
 
 type Bytes = Uint8Array | number[] | string; // a string is base64
 interface BenchOptions { threads?: number; warmup?: number; runs?: number; seconds?: number }
@@ -20,21 +20,37 @@ function base64(data: Uint8Array): string {
   return btoa(text);
 }
 
-let app: Promise<App> | undefined;
+let app: App | undefined;
 let recorded: Shown[] = [];
 const awaited: { count: number; resolve: () => void }[] = [];
 const engines = new Map<number, Promise<Opened>>();
 
 /** The worker with this many threads, started once; with one thread it is the page's own. */
 function engineOf(threads: number): Promise<Opened> {
-  const started = engines.get(threads) ?? (threads === 1 ? opened() : startEngine(threads, false));
+  const started = engines.get(threads) ?? (threads === 1 ? own() : another(threads));
   engines.set(threads, started);
   return started;
 }
 
-async function opened(): Promise<App> {
+async function own(): Promise<Opened> {
+  const { engine, opened } = page();
+  return { engine, facts: await opened };
+}
+
+async function another(threads: number): Promise<Opened> {
+  const engine = newEngine();
+  return { engine, facts: await openEngine(engine, threads, false) };
+}
+
+function page(): App {
   if (!app) throw new Error("the harness is not installed");
   return app;
+}
+
+/** The page once its networks are open. */
+async function opened(): Promise<App> {
+  await page().opened;
+  return page();
 }
 
 const harness = {
@@ -79,10 +95,10 @@ const harness = {
 
   /** Keep every answer from now on; points: places of which each answer has the brightness (`greys`). */
   async record(points: Point[] = []): Promise<void> {
-    const page = await opened();
+    const { pump } = await opened();
     recorded = [];
-    page.pump.points = points;
-    page.onAnswer = (answer) => {
+    pump.points = points;
+    page().onAnswer = (answer) => {
       recorded.push(answer);
       for (const each of awaited) if (recorded.length >= each.count) each.resolve();
     };
@@ -105,8 +121,8 @@ const harness = {
 
 export type Harness = typeof harness;
 
-/** Define window.fer; page: opened or not, so that a page without a model can be asked why. */
-export function install(page: Promise<App>): void {
+/** Define window.fer; the page may be opened or not, so that one without a model can be asked why. */
+export function install(page: App): void {
   app = page;
   Object.assign(window, { fer: harness });
   document.documentElement.dataset.harness = "ready"; // to be waited for where the page may evaluate no text

@@ -1,7 +1,7 @@
-import { startApp } from "./page/app";
+import { App } from "./page/app";
 import { keepOffline } from "./page/offline";
 
 const harness = new URLSearchParams(location.search).has("harness");
-const app = startApp();
+const app = new App();
 if (harness) void import("./harness").then(({ install }) => install(app));
-app.then(() => harness || keepOffline(), () => {}); // the page says what was in the way
+app.opened.then(() => harness || keepOffline(), () => {}); // the page says what was in the way

@@ -6,6 +6,8 @@ import { FerError } from "../errors";
 import { CHANNELS, type Manifest } from "./manifest";
 import { hasSimd } from "./simd";
 
+const OPTIONS: ort.InferenceSession.SessionOptions = { executionProviders: ["wasm"], logSeverityLevel: 4 };
+
 /** How many threads can be had: more than one needs a cross-origin isolated page, for shared memory. */
 export const usableThreads = (wanted: number): number =>
   globalThis.crossOriginIsolated ? Math.max(1, Math.min(wanted, navigator.hardwareConcurrency || 1)) : 1;
@@ -21,15 +23,29 @@ export function configure(threads: number): number {
   return ort.env.wasm.numThreads;
 }
 
+// One Softmax, as an ONNX file.
+const SMALLEST = "CAk6PgoPCgF4EgF5IgdTb2Z0bWF4EgF0WhMKAXgSDgoMCAESCAoCCAEKAggHYhMKAXkSDgoMCAESCAoCCAEKAggHQgQKABAS";
+
+/** Have onnxruntime compiled and its operators registered, which the first session does; meanwhile the files can load. */
+export async function startRuntime(): Promise<void> {
+  const model = Uint8Array.from(atob(SMALLEST), (letter) => letter.charCodeAt(0));
+  try {
+    await (await ort.InferenceSession.create(model, OPTIONS)).release();
+  } catch (error) {
+    throw new FerError(`onnxruntime, which computes the networks, cannot start (${reason(error)}): reload the page, or build it again with \`make web-demo\`.`);
+  }
+}
+
 /** A session on a model's bytes. Throws a FerError that names `file` for what onnxruntime cannot open. */
 export async function openSession(model: Uint8Array, file: string): Promise<ort.InferenceSession> {
   try {
-    return await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 4 });
+    return await ort.InferenceSession.create(model, OPTIONS);
   } catch (error) {
-    const reason = String(error instanceof Error ? error.message : error).split("\n")[0];
-    throw new FerError(`model/${file} cannot be opened (${reason}): export the model again with fer-export.`);
+    throw new FerError(`model/${file} cannot be opened (${reason(error)}): export the model again with fer-export.`);
   }
 }
+
+const reason = (error: unknown): string => String(error instanceof Error ? error.message : error).split("\n")[0]!;
 
 /** An exported file, opened: cropped faces in, logits and probabilities out. */
 export class Classifier {

@@ -2,61 +2,85 @@
 import { at } from "../../../fer_runtime/outputs/web/faces.js";
 import { sentence } from "../errors";
 import type { Answer, Facts } from "../worker/engine";
-import type { Remote } from "../worker/rpc";
-import { startEngine } from "../worker/start";
+import { newEngine, openEngine } from "../worker/start";
 import { About, type PageFigures } from "./about";
 import { Pump, type Shown } from "./pump";
 import { Source } from "./source";
 import { accuracy, showProblem, showState, View } from "./view";
 
 const THREADS = 1; // of WebAssembly: a second one gains a third at best, and waits in a loop, which a busy machine pays for
+const LOADING = "loading the networks", BROKEN = "cannot start";
 const camera = at("camera") as HTMLButtonElement, stop = at("stop") as HTMLButtonElement, file = at("file") as HTMLInputElement;
 
-/** The page once its networks are open. */
+/** The page. The camera can be asked for while the networks load; its first frame waits for them. */
 export class App {
+  readonly engine = newEngine();
+  readonly opened: Promise<Facts>;
   readonly pump: Pump;
-  readonly about: About;
+  about!: About; // once the networks are open
   onAnswer: (answer: Shown) => void = () => {};
-  readonly #view: View;
+  readonly #view = new View();
   readonly #source: Source;
   readonly #figures: PageFigures = { first_answer_ms: null, transferred_bytes: 0 };
+  #idle = LOADING; // what the page does without a source
+  #turn = 0; // of sources: one that was let go while the networks loaded does not begin
+  #muted = false; // the camera is on and gives no picture
 
-  constructor(readonly engine: Remote, readonly facts: Facts) {
-    this.#figures.transferred_bytes = facts.transferred_bytes + transferred();
-    this.#view = new View(facts.manifest.labels);
+  constructor() {
     this.#source = new Source({
       ended: (text, problem) => this.#end(text, problem),
-      paused: (text) => (text ? showState(text) : showState("live", "live")),
+      paused: (text) => this.#pause(text),
     });
-    this.pump = new Pump(this.#source.video, engine, (answer) => this.#show(answer, true), (error) => this.#end(sentence(error), true));
-    this.about = new About(engine, facts, this.#view.statistics, this.#figures);
-    at("use").textContent = [facts.manifest.intended_use, accuracy(facts.manifest.measured)].filter(Boolean).join(" ");
+    this.pump = new Pump(this.#source.video, this.engine, (answer) => this.#show(answer, true), (error) => this.#fail(error));
     camera.addEventListener("click", () => void this.#begin(() => this.#source.camera(), "waiting for the camera"));
-    stop.addEventListener("click", () => this.#end("ready", false));
-    file.addEventListener("change", () => void this.#open());
+    stop.addEventListener("click", () => this.#end(this.#idle, false));
+    file.addEventListener("change", () => void this.#choose());
     document.addEventListener("visibilitychange", () => this.#visible());
-    camera.disabled = file.disabled = false;
-    showState("ready");
+    camera.disabled = false;
+    this.opened = this.#open();
   }
 
-  /** Start a source that moves; what it throws is shown. */
-  async #begin(open: () => Promise<ImageBitmap | null | void>, waiting: string): Promise<void> {
-    this.pump.stop();
-    showProblem(null);
-    showState(waiting);
+  /** Open the networks; what is in their way is shown. */
+  async #open(): Promise<Facts> {
     try {
-      await this.engine.call("reset");
-      this.#view.clear();
-      const picture = await open();
-      stop.hidden = false;
-      if (picture) await this.#picture(picture);
-      else this.pump.start();
+      const facts = await openEngine(this.engine, THREADS, true), { manifest } = facts;
+      this.#figures.transferred_bytes = facts.transferred_bytes + transferred();
+      this.#view.open(manifest.labels);
+      this.about = new About(this.engine, facts, this.#view.statistics, this.#figures);
+      at("use").textContent = [manifest.intended_use, accuracy(manifest.measured)].filter(Boolean).join(" ");
+      file.disabled = false;
+      this.#idle = "ready";
+      if (stop.hidden && at("state").textContent === LOADING) showState(this.#idle);
+      return facts;
     } catch (error) {
-      this.#end(sentence(error), true);
+      this.#idle = BROKEN;
+      camera.disabled = true;
+      this.#fail(error);
+      throw error;
     }
   }
 
-  async #open(): Promise<void> {
+  /** Start a source that moves, or show a picture; what it throws is shown. */
+  async #begin(open: () => Promise<ImageBitmap | null | void>, waiting: string): Promise<void> {
+    this.pump.stop();
+    this.#view.clear();
+    showProblem(null);
+    showState(waiting);
+    try {
+      const picture = await open(), turn = ++this.#turn;
+      stop.hidden = false;
+      if (this.#idle !== "ready") showState(this.#idle);
+      await this.opened;
+      await this.engine.call("reset");
+      if (turn !== this.#turn) return;
+      if (picture) await this.#picture(picture);
+      else this.pump.start();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #choose(): Promise<void> {
     const [chosen] = file.files ?? [];
     if (chosen) await this.#begin(() => this.#source.file(chosen), "opening the file");
     file.value = ""; // so that the same one can be chosen again
@@ -70,37 +94,39 @@ export class App {
   }
 
   #show(answer: Shown, moving: boolean): void {
-    if (moving) showState("live", "live");
-    this.#figures.first_answer_ms ??= performance.now();
+    if (moving && !this.#muted) showState("live", "live");
+    this.#figures.first_answer_ms ??= performance.mark("first answer").startTime;
     this.#view.show(answer, moving);
     this.onAnswer(answer);
   }
 
+  /** Let go of the source: its fault, or that of the networks. */
+  #fail(error: unknown): void {
+    this.#end(sentence(error), true);
+  }
+
   /** Let go of the source. text: why; problem: whether something is to be done about it. */
   #end(text: string, problem: boolean): void {
+    this.#turn++;
+    this.#muted = false;
     this.pump.stop();
-    if (problem || text === "ready") this.#source.close();
-    if (problem || text === "ready") this.#view.clear();
+    if (problem || text === this.#idle) this.#source.close();
+    if (problem || text === this.#idle) this.#view.clear();
     stop.hidden = true;
     showProblem(problem ? text : null);
-    showState(problem ? "stopped" : text, problem ? "lost" : "");
+    if (problem) showState(this.#idle === BROKEN ? BROKEN : "stopped", "lost");
+    else showState(text);
+  }
+
+  #pause(text: string | null): void {
+    this.#muted = text !== null;
+    if (text) showState(text);
+    else showState("live", "live");
   }
 
   #visible(): void {
     if (stop.hidden || at("video").hidden) return;
     if (document.hidden) showState("paused while the page is hidden");
-  }
-}
-
-/** Open the networks; what is in their way is shown. */
-export async function startApp(): Promise<App> {
-  try {
-    const { engine, facts } = await startEngine(THREADS, true);
-    return new App(engine, facts);
-  } catch (error) {
-    showProblem(sentence(error));
-    showState("cannot start", "lost");
-    throw error;
   }
 }
 

@@ -15,19 +15,26 @@ export class View {
   #last: Shown | null = null;
   #figures = 0; // when they were updated last
 
-  constructor(private readonly labels: string[]) {
-    this.clear();
+  #labels: string[] = [];
+
+  constructor() {
     addEventListener("resize", () => {
       drawLine();
       if (this.#last) drawBoxes(this.#boxes, this.#last);
     });
   }
 
+  /** labels: in the model's order. */
+  open(labels: string[]): void {
+    this.#labels = labels;
+    this.clear();
+  }
+
   /** Forget the source before. */
   clear(): void {
     this.#last = null;
     this.statistics.clear();
-    begin(this.labels);
+    begin(this.#labels);
     showFaces({ time: new Date().toISOString(), faces: [] });
     drawBoxes(this.#boxes, { width: 1, height: 1, faces: [] });
     for (const id of ["rate", "age", "work"]) at(id).textContent = "–";
@@ -47,7 +54,7 @@ export class View {
   }
 
   #named({ track, label, probabilities }: Face) {
-    return { track, label, probabilities: Object.fromEntries(this.labels.map((name, index) => [name, probabilities[index]!])) };
+    return { track, label, probabilities: Object.fromEntries(this.#labels.map((name, index) => [name, probabilities[index]!])) };
   }
 
   #showFigures(): void {

@@ -5,7 +5,7 @@ import { Tracker } from "../faces/tracking";
 import type { Box, Detection, Point } from "../faces/types";
 import { readManifest, type Manifest } from "../model/manifest";
 import { crop, tilt } from "../model/preprocessing";
-import { Classifier, configure, openSession } from "../model/session";
+import { Classifier, configure, openSession, startRuntime } from "../model/session";
 import { loadFile, loadSite, type Site, type SiteFile } from "../model/site";
 import { Loop, type Face } from "../pipeline/loop";
 import type { Picture } from "../vision/picture";
@@ -35,9 +35,11 @@ async function session(entry: SiteFile) {
 async function open(address: string, threads: number, faces: boolean): Promise<Facts> {
   const began = performance.now(), used = configure(threads);
   base = address;
+  const started = startRuntime();
+  started.catch(() => {}); // until it is waited for
   const site = await loadSite(base);
   const manifest = readManifest(site.classifier.manifest, `model/${site.classifier.file}`);
-  const [classifying] = await Promise.all([session(site.classifier), faces && openFaces(site)]);
+  const [classifying] = await Promise.all([session(site.classifier), faces && openFaces(site), started]);
   classifier = new Classifier(classifying, manifest);
   if (faces) reset();
   return { site, manifest, threads: used, load_ms: performance.now() - began, transferred_bytes: transferred() };
