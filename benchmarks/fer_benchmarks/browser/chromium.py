@@ -2,15 +2,17 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fer_runtime.errors import FerError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+    from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, Playwright
+
+Started = TypeVar("Started", "Browser", "BrowserContext")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL = "sudo apt-get install chromium"
@@ -53,6 +55,21 @@ def _driver() -> Iterator["Playwright"]:
 @contextmanager
 def running(flags: Sequence[str] = ()) -> Iterator["Browser"]:
     """A Chromium until the end of the block. Raises FerError where there is none, or no playwright."""
+    with _started(lambda chromium, options: chromium.launch(**options), flags) as browser:
+        yield browser
+
+
+@contextmanager
+def visiting(profile: Path, flags: Sequence[str] = ()) -> Iterator["BrowserContext"]:
+    """A Chromium that keeps what a visitor's keeps (files, compiled code) in the folder `profile`. Raises FerError."""
+    with _started(
+        lambda chromium, options: chromium.launch_persistent_context(profile, permissions=["camera"], **options), flags
+    ) as context:
+        yield context
+
+
+@contextmanager
+def _started(start: Callable[["BrowserType", dict[str, Any]], Started], flags: Sequence[str]) -> Iterator[Started]:
     try:
         from playwright.sync_api import Error
     except ImportError as error:
@@ -60,14 +77,14 @@ def running(flags: Sequence[str] = ()) -> Iterator["Browser"]:
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     with _driver() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
+            started = start(playwright.chromium, {"executable_path": executable, "args": [*FLAGS, *flags]})
         except Error as error:
             reason = str(error).strip().splitlines()[0]
             raise FerError(f"no Chromium starts here ({reason}): {INSTALL}") from error
         try:
-            yield browser
+            yield started
         finally:
-            browser.close()
+            started.close()
 
 
 def open_harness(browser: "Browser | BrowserContext", address: str) -> "Page":

@@ -28,14 +28,27 @@ from fer_runtime.outputs.web import site
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+SCHEMA = 1
 CAMERA_FPS = 30
-SETTLE_S = 3.0  # before frames are counted
+SETTLE_S = 3.0  # before frames are counted, and after a first answer: the browser keeps what it compiled
 ENGINE = ("ort-", "model/")  # what is not our code, in a file's path
 LONG_TASKS = """
 window.longTasks = [];
 new PerformanceObserver(list => longTasks.push(...list.getEntries().map(each => each.duration)))
     .observe({type: "longtask", buffered: true});
 """
+# The button is pressed as soon as it can be.
+PRESS = """
+addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("camera"), press = () => button.disabled || button.click();
+    new MutationObserver((_, observer) => button.disabled || (observer.disconnect(), press()))
+        .observe(button, {attributes: true});
+    press();
+});
+"""
+FIRST_ANSWER = "performance.getEntriesByName('first answer')[0].startTime"
+MEASURE_NOW = "--enable-blink-features=ForceEagerMeasureMemory"  # collect the garbage when memory is asked for
+MEMORY = "performance.measureUserAgentSpecificMemory().then(found => found.bytes)"
 BROTLI = """
 const zlib = require("zlib"), data = require("fs").readFileSync(0), {BROTLI_PARAM_QUALITY: quality} = zlib.constants;
 console.log(zlib.brotliCompressSync(data, {params: {[quality]: 5}}).length);
@@ -55,15 +68,36 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """One visit of the page, the camera's button pressed as soon as it can be."""
+
+    first_answer_ms: float
+    """From the navigation."""
+    longest_task_ms: float
+    """Longest time that the main thread was blocked until then and a little later; 0 where never for 50 ms."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """After one more minute with the camera."""
+
+    page_bytes: int
+    """Of the page and its worker after their garbage was collected: JavaScript, WebAssembly, canvases, elements."""
+    process_bytes: int | None
+    """Resident, of the process that runs them; None where the system tells none."""
+
+
+@dataclass(frozen=True)
 class BrowserLoop:
     """What was measured."""
 
     browser: str
-    cold_first_answer_ms: float
-    """From the navigation with an empty cache, the button pressed as soon as it can be."""
-    warm_first_answer_ms: float
-    """The same with what the browser kept of the first visit."""
+    cores: int
+    """That the browser had."""
+    visits: list[Visit]
+    """The first with nothing kept, the others with what the browser kept of those before."""
     transfer: Transfer
+    """Of the first visit."""
     seconds: float
     """For which frames were counted."""
     fps: float
@@ -75,46 +109,62 @@ class BrowserLoop:
     """Of one core, all processes of the browser."""
     longest_task_ms: float
     """Longest time that the main thread was blocked while frames were counted; 0 where never for 50 ms."""
-    longest_task_before_ms: float
-    """The same from the navigation until then."""
-    memory_bytes: list[int | None]
-    """Of the page's process, after each minute."""
+    memory: list[Memory]
+    """After each minute."""
 
 
-def measured(folder: Path, seconds: float, minutes: int) -> BrowserLoop:
-    """Visit the page twice, and stay. minutes: for which memory is sampled, 0 for not at all. Raises FerError."""
+def measured(folder: Path, cores: int, visits: int, seconds: float, minutes: int) -> BrowserLoop:
+    """Visit the page, and stay. cores: of this machine, for the browser; minutes: for which memory is watched.
+
+    Raises FerError.
+    """
     site.check(folder)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as scratch, host.serving(folder) as served:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    with tempfile.TemporaryDirectory() as scratch:
         clip = Path(scratch) / "clip.y4m"
         there_and_back = [*range(FRAMES), *range(FRAMES - 2, 0, -1)]
         camera.write_y4m(clip, (render(index) for index in there_and_back), CAMERA_FPS)
-        with chromium.running(chromium.camera_flags(clip)) as browser:
-            context = browser.new_context(permissions=["camera"])
-            context.add_init_script(LONG_TASKS)
-            first = _visit(context, served)
-            cold = chromium.ask(first, "about")["first_answer_ms"]
-            transfer = transferred(folder, served)
-            first.close()
-            page = _visit(context, served)
-            warm = chromium.ask(page, "about")["first_answer_ms"]
-            rest = _watched(browser, page, seconds, minutes)
-            return BrowserLoop(f"Chromium {browser.version}", cold, warm, transfer, seconds, **rest)
+        flags = chromium.camera_flags(clip)
+        seen, transfer = _visits(folder, Path(scratch) / "profile", flags, visits)
+        with host.serving(folder) as served, chromium.running([*flags, MEASURE_NOW]) as browser:
+            rest = _watched(browser, served, seconds, minutes)
+            return BrowserLoop(f"Chromium {browser.version}", cores, seen, transfer, seconds, **rest)
 
 
-def _visit(context: "BrowserContext", served: Host) -> "Page":
-    """The page with its camera running and a first answer."""
+def _visits(folder: Path, profile: Path, flags: tuple[str, ...], count: int) -> tuple[list[Visit], Transfer]:
+    """As a visitor's browser, which keeps the page."""
+    seen = []
+    with host.serving(folder) as served, chromium.visiting(profile, flags) as context:
+        for script in (LONG_TASKS, PRESS):
+            context.add_init_script(script)
+        for visit in range(count):
+            seen.append(_visit(context, served))
+            if not visit:
+                transfer = transferred(folder, served)
+    return seen, transfer
+
+
+def _visit(context: "BrowserContext", served: Host) -> Visit:
+    page = context.new_page()
+    page.goto(served.address, wait_until="commit")
+    page.wait_for_selector(".face h3 span", timeout=chromium.START_TIMEOUT_S * 1e3)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_timeout(SETTLE_S * 1e3)
+    found = Visit(page.evaluate(FIRST_ANSWER), max(page.evaluate("longTasks"), default=0.0))
+    page.close()
+    return found
+
+
+def _watched(browser: "Browser", served: Host, seconds: float, minutes: int) -> dict[str, Any]:
+    context = browser.new_context(permissions=["camera"])
+    context.add_init_script(LONG_TASKS)
     page = chromium.open_harness(context, served.address)
     chromium.ask(page, "record")
     page.click("#camera")
     chromium.ask(page, "answered", 1)
-    return page
-
-
-def _watched(browser: "Browser", page: "Page", seconds: float, minutes: int) -> dict[str, Any]:
     page.wait_for_timeout(SETTLE_S * 1e3)
-    before = max(page.evaluate("longTasks.splice(0)"), default=0.0)
+    page.evaluate("longTasks.length = 0")
     begun, cpu_s = time.perf_counter(), chromium.cpu_seconds(browser)
     chromium.ask(page, "record")
     page.wait_for_timeout(seconds * 1e3)
@@ -122,20 +172,20 @@ def _watched(browser: "Browser", page: "Page", seconds: float, minutes: int) -> 
     took, cpu_s = time.perf_counter() - begun, chromium.cpu_seconds(browser) - cpu_s
     blocked = max(page.evaluate("longTasks"), default=0.0)
     loop = chromium.ask(page, "about")["loop"]
-    memory = []
-    for _ in range(minutes):
-        chromium.ask(page, "record")  # what is kept for us would grow
-        page.wait_for_timeout(60e3)
-        memory.append(chromium.memory_bytes(browser))
     return {
         "fps": round(answers / took, 2),
         "work_ms": loop["work_ms"],
         "age_ms": loop["age_ms"],
         "core_share": round(cpu_s / took, 3),
         "longest_task_ms": blocked,
-        "longest_task_before_ms": before,
-        "memory_bytes": memory,
+        "memory": [_memory(browser, page) for _ in range(minutes)],
     }
+
+
+def _memory(browser: "Browser", page: "Page") -> Memory:
+    page.wait_for_timeout(60e3)
+    chromium.ask(page, "record")  # what is kept for us is no memory of the page's
+    return Memory(page.evaluate(MEMORY), chromium.memory_bytes(browser))
 
 
 def transferred(folder: Path, served: Host) -> Transfer:
@@ -158,14 +208,16 @@ def _brotli_bytes(node: str, file: Path) -> int:
 
 @click.command(epilog="Example: python -m fer_benchmarks.pipeline.browser_loop build/site --minutes 10")
 @click.argument("folder", type=FILE)
+@click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="Hold the browser to so many.")
+@click.option("--visits", type=click.IntRange(1, 50), default=3, show_default=True, help="Open the page so often.")
 @click.option("--seconds", type=click.FloatRange(1, 600), default=20, show_default=True, help="Count frames so long.")
 @click.option("--minutes", type=click.IntRange(0, 120), default=0, show_default=True, help="Then watch memory so long.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Also write the figures.")
-def cli(folder: Path, seconds: float, minutes: int, json_file: Path | None) -> None:
+def cli(folder: Path, cores: int, visits: int, seconds: float, minutes: int, json_file: Path | None) -> None:
     """Measure the page in FOLDER in Chromium."""
     if json_file:
         check_place(json_file)
-    found = asdict(measured(folder, seconds, minutes))
+    found = {"schema": SCHEMA} | asdict(measured(folder, cores, visits, seconds, minutes))
     if json_file:
         write_text(json_file, json.dumps(found, indent=1) + "\n")
     click.echo("\n".join(f"{name}: {value}" for name, value in found.items()))
