@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,12 +168,15 @@ def test_a_folder_that_is_no_page_is_refused_in_a_sentence(command: Run, site: P
     (tmp_path / "empty").mkdir()
     (tmp_path / "half" / "model").mkdir(parents=True)
     (tmp_path / "half" / "model" / "site.json").write_bytes((site / "model" / "site.json").read_bytes())
+    shutil.copytree(tmp_path / "half", tmp_path / "online")
+    (tmp_path / "online" / "index.html").write_text("<!doctype html>")
     (tmp_path / "odd" / "model").mkdir(parents=True)
     (tmp_path / "odd" / "model" / "site.json").write_text("[1]")
     for name, said in (
         ("absent", "without model/site.json"),
         ("empty", "without model/site.json"),
         ("half", "without index.html"),
+        ("online", "without sw.js"),
         ("odd", "does not name the models"),
     ):
         done = command("fer-run", *words, tmp_path / name)

@@ -20,7 +20,7 @@ from fer_runtime.model.session import Classifier, default_model, open_session, r
 
 MODELS = "model"  # their folder in the page's
 FACTS = f"{MODELS}/site.json"
-PAGE = ("index.html",)
+PAGE = ("index.html", "sw.js")
 BUILT = "build/site"  # where `make web-demo` puts it, in the checkout
 # What a host should send with it: it takes the visitor's camera, runs WebAssembly in workers, and shows files that the
 # visitor picks (blob:). The two cross-origin headers give it threads.
