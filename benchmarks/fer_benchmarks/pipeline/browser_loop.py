@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 CAMERA_FPS = 30
-SETTLE_S = 3.0  # before frames are counted, and after a first answer: the browser keeps what it compiled
+STAY_S = 3.0  # after a visit's first answer: the browser keeps what it compiled
+SETTLE_S = 15.0  # before frames are counted: until then it compiles
 ENGINE = ("ort-", "model/")  # what is not our code, in a file's path
 LONG_TASKS = """
 window.longTasks = [];
@@ -81,6 +82,8 @@ class Visit:
 class Memory:
     """After one more minute with the camera."""
 
+    answers: int
+    """In that minute."""
     page_bytes: int
     """Of the page and its worker after their garbage was collected: JavaScript, WebAssembly, canvases, elements."""
     process_bytes: int | None
@@ -150,7 +153,7 @@ def _visit(context: "BrowserContext", served: Host) -> Visit:
     page.goto(served.address, wait_until="commit")
     page.wait_for_selector(".face h3 span", timeout=chromium.START_TIMEOUT_S * 1e3)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-    page.wait_for_timeout(SETTLE_S * 1e3)
+    page.wait_for_timeout(STAY_S * 1e3)
     found = Visit(page.evaluate(FIRST_ANSWER), max(page.evaluate("longTasks"), default=0.0))
     page.close()
     return found
@@ -183,9 +186,11 @@ def _watched(browser: "Browser", served: Host, seconds: float, minutes: int) -> 
 
 
 def _memory(browser: "Browser", page: "Page") -> Memory:
+    chromium.ask(page, "record")
     page.wait_for_timeout(60e3)
+    answers = len(chromium.ask(page, "recorded"))
     chromium.ask(page, "record")  # what is kept for us is no memory of the page's
-    return Memory(page.evaluate(MEMORY), chromium.memory_bytes(browser))
+    return Memory(answers, page.evaluate(MEMORY), chromium.memory_bytes(browser))
 
 
 def transferred(folder: Path, served: Host) -> Transfer:
