@@ -67,14 +67,15 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
     """Compare MODELS in time and accuracy.
 
     MODELS are files of fer-export, plain ONNX classifiers (with --labels), and --json reports of earlier runs or other
-    machines, which are added to the tables. Each model runs in a process of its own; blocks of calls are interleaved
+    machines, which are added to the tables, as is the JSON that the page in a browser copies from its panel "About this
+    device". Each model runs in a process of its own; blocks of calls are interleaved
     in random order, so that a slow spell of the machine affects all alike. The first file runs twice: unless both
     results are equal, the machine is too noisy, and the exit code is 3. Ratios are to the first file.
     """
     from fer_benchmarks import results
     from fer_benchmarks.classifiers import specs
     from fer_benchmarks.report import html_page, plot, ranking, tables, terminal
-    from fer_benchmarks.report.baseline import compare, join, read_joined
+    from fer_benchmarks.report.baseline import compare, join, read_earlier, read_joined
     from fer_runtime.files import check_place, refuse_same, write_text
     from fer_runtime.model.normalization import ForeignOptions
 
@@ -97,7 +98,7 @@ def cli(context: click.Context, /, models: tuple[Path, ...], json_file: Path | N
         report = _measured(under_test, options)
         report.command = _command(context)
     else:
-        report, joined = results.read(models[0]), joined[1:]
+        report, joined = read_earlier(models[0]), joined[1:]
     join(report, joined)
     min_accuracy = options["min_accuracy"]
     report.ranking = ranking.rank(report, options["max_ms"], None if min_accuracy is None else min_accuracy / 100)

@@ -59,11 +59,11 @@ class Run:
     """Intra-op threads of the engine."""
     batch: int
     """Faces per call."""
-    start_ms: float
+    start_ms: float | None
     """From the start of the process to its first result."""
     load_ms: float
     """Of that, loading the model."""
-    first_ms: float
+    first_ms: float | None
     """Of that, the first call."""
     warmup_calls: int
     """Calls until they stopped getting faster."""
@@ -73,7 +73,7 @@ class Run:
     """Call after call."""
     paced: Latency | None
     """At a camera's pace; None where that was not asked for."""
-    cpu_ms: float
+    cpu_ms: float | None
     """Processor time per call, back to back."""
     paced_cpu_ms: float | None
     """Processor time per call at the camera's pace."""

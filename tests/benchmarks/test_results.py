@@ -1,5 +1,6 @@
 """The report: written and read, held against a baseline, published."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from fer_benchmarks import results
 from fer_benchmarks.report import baseline, publish, tables
 from fer_benchmarks.results import Report
 from fer_runtime.errors import FerError
+from fer_runtime.records import from_plain
 
 
 def small_report(p50: float, correct: NDArray[np.bool_]) -> Report:
@@ -115,3 +117,41 @@ def test_the_published_figures_are_the_recorded_run() -> None:
         for fact in (report.date, report.environment.cpu, report.environment.onnxruntime):
             assert fact in content
     assert report.command in tables.markdown(report)
+
+
+def panel(path: Path, **changes: object) -> Path:
+    """What the page in a browser copies, with changes; None takes a key away."""
+    plain: dict[str, object] = {
+        "tool": "fer-edge page", "schema": 1, "date": "2026-11-28T09:00:00.000Z", "file": "classifier.onnx",
+        "sha256": "ab" * 32, "file_bytes": 325038, "precision": "int8", "parameters": 298407, "macs": 22000000,
+        "labels": ["happy", "sad"], "load_ms": 700.5, "threads": 1, "hardware_concurrency": 8, "user_agent": "Firefox",
+        "times_ms": [0.9, 1.0, 1.1] * 40,
+    }  # fmt: skip
+    path.write_text(json.dumps({key: value for key, value in (plain | changes).items() if value is not None}))
+    return path
+
+
+def test_what_the_page_copies_is_a_row_beside_a_report(tmp_path: Path) -> None:
+    report = results.read(ROOT / "docs" / "bench.json")
+    baseline.join(report, [baseline.read_joined(panel(tmp_path / "phone.json"))])
+    model = report.models[-1]
+    assert (model.title, model.engine) == ("classifier.onnx (web) [phone]", "web")
+    assert (model.runs[0].back_to_back.p50, model.runs[0].back_to_back.calls) == (1.0, 120)
+    assert report.joined[-1].cpu == "Firefox"
+    assert "| classifier.onnx (web) [phone] | 1.000 |" in tables.markdown(report)
+    assert from_plain(Report, json.loads(results.to_json(report))) == report
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schema": 2}, "has schema 2, expected 1"),
+        ({"threads": "1"}, "threads is '1', expected int"),
+        ({"sha256": None}, "sha256 is missing"),
+        ({"times_ms": [1.0] * 9}, "has 9 times, expected 50"),
+        ({"times_ms": [0] * 60}, "expected 50 above 0"),
+    ],
+)
+def test_a_copy_that_cannot_be_used_is_a_sentence(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(FerError, match=words):
+        baseline.read_earlier(panel(tmp_path / "phone.json", **changes))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fer_benchmarks import results
 from fer_benchmarks.measure.statistics import mcnemar
+from fer_benchmarks.report import device_panel
 from fer_benchmarks.results import Change, JoinedReport, ModelResult, Report
 
 MAX_REPEAT = 0.05  # what two runs of one file on one machine may differ by
@@ -12,9 +13,14 @@ SAME_MACHINE = ("cpu", "architecture", "cores")
 SAME_FACES = ("fingerprint", "split", "n")
 
 
+def read_earlier(path: Path) -> Report:
+    """A report of an earlier run, or what the page in a browser copied. Raises FerError."""
+    return device_panel.read(path) or results.read(path)
+
+
 def read_joined(path: Path) -> Report:
     """An earlier report whose models say where they come from. Raises FerError."""
-    report = results.read(path)
+    report = read_earlier(path)
     for model in report.models:
         model.origin = model.origin or path.stem
     return report

@@ -116,7 +116,7 @@ def _cost(report: Report) -> Table:
         memory = f"{run.peak_memory_bytes / 2**20:.0f}" if run.peak_memory_bytes else NONE
         share = f"{run.peak_share:.0%}" if run.peak_share else NONE
         joules = [f"{1e3 * run.energy_j:.3f}" if run.energy_j else NONE] if energy else []
-        ready = [f"{run.start_ms:.0f}", f"{run.load_ms:.1f}", f"{run.first_ms:.2f}"]
+        ready = [_number(run.start_ms, 0), _number(run.load_ms, 1), _number(run.first_ms, 2)]
         return [size, macs, share, memory, *ready, *joules]
 
     header = ["MB", "MMAC", "of peak", "MiB RAM", "start ms", "load ms", "first ms", *(["mJ"] if energy else [])]
@@ -198,7 +198,11 @@ def _percent(shares: list[float]) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3f}"
+    return _number(value, 3)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NONE if value is None else f"{value:.{digits}f}"
 
 
 def _cells(cells: list[str]) -> str:

@@ -2,7 +2,7 @@
 import * as constants from "./faces/constants";
 import type { Box, Detection, Point } from "./faces/types";
 import type { App } from "./page/app";
-import { measure } from "./page/measure";
+import { conditions, timed } from "./page/measure";
 import type { Shown } from "./page/pump";
 import { UNCERTAIN, type Face } from "./pipeline/loop";
 import { newEngine, openEngine, type Opened } from "./worker/start";
@@ -90,7 +90,7 @@ const harness = {
 
   async bench({ threads = 1, warmup = 20, runs = 200, seconds = 60 }: BenchOptions = {}) {
     const { engine, facts } = await engineOf(threads);
-    return measure(engine, facts, warmup, runs, seconds);
+    return { ...conditions(facts), times_ms: await timed(engine, warmup, runs, seconds) };
   },
 
   /** Keep every answer from now on; points: places of which each answer has the brightness (`greys`). */

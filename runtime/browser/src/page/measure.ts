@@ -3,18 +3,26 @@ import { hasSimd } from "../model/simd";
 import type { Facts } from "../worker/engine";
 import type { Remote } from "../worker/rpc";
 
-/** Durations of single calls of the classifier with one face, and the conditions. */
-export async function measure(engine: Remote, facts: Facts, warmup: number, runs: number, seconds: number) {
-  return {
-    times_ms: await engine.call<number[]>("time", [warmup, runs, seconds]),
-    simd: hasSimd(),
-    threads: facts.threads,
-    cross_origin_isolated: crossOriginIsolated,
-    load_ms: facts.load_ms,
-    sha256: facts.site.classifier.sha256,
-    precision: facts.manifest.precision,
-    userAgent: navigator.userAgent,
-  };
+/** Durations of single calls of the classifier with one face. */
+export function timed(engine: Remote, warmup: number, runs: number, seconds: number): Promise<number[]> {
+  return engine.call<number[]>("time", [warmup, runs, seconds]);
 }
 
-export type Measured = Awaited<ReturnType<typeof measure>>;
+/** The file and the conditions. */
+export function conditions({ site: { classifier }, manifest, threads, load_ms }: Facts) {
+  return {
+    file: classifier.file,
+    sha256: classifier.sha256,
+    file_bytes: classifier.bytes,
+    precision: manifest.precision,
+    parameters: manifest.parameters,
+    macs: manifest.macs,
+    labels: manifest.labels,
+    load_ms,
+    threads,
+    simd: hasSimd(),
+    cross_origin_isolated: crossOriginIsolated,
+    hardware_concurrency: navigator.hardwareConcurrency,
+    user_agent: navigator.userAgent,
+  };
+}
