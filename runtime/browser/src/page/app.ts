@@ -5,7 +5,7 @@ import type { Answer, Facts } from "../worker/engine";
 import { newEngine, openEngine } from "../worker/start";
 import { About, type PageFigures } from "./about";
 import { Pump, type Shown } from "./pump";
-import { Source } from "./source";
+import { Source, type Begun } from "./source";
 import { accuracy, showProblem, showState, View } from "./view";
 
 const THREADS = 1; // of WebAssembly: a second one gains a third at best, and waits in a loop, which a busy machine pays for
@@ -23,7 +23,6 @@ export class App {
   readonly #source: Source;
   readonly #figures: PageFigures = { first_answer_ms: null, transferred_bytes: 0 };
   #idle = LOADING; // what the page does without a source
-  #turn = 0; // of sources: one that was let go while the networks loaded does not begin
   #muted = false; // the camera is on and gives no picture
 
   constructor() {
@@ -32,8 +31,8 @@ export class App {
       paused: (text) => this.#pause(text),
     });
     this.pump = new Pump(this.#source.video, this.engine, (answer) => this.#show(answer, true), (error) => this.#fail(error));
-    camera.addEventListener("click", () => void this.#begin(() => this.#source.camera(), "waiting for the camera"));
-    stop.addEventListener("click", () => this.#end(this.#idle, false));
+    camera.addEventListener("click", () => void this.#begin(() => this.#source.camera(this.opened), "waiting for the camera"));
+    stop.addEventListener("click", () => this.#end("ready", false));
     file.addEventListener("change", () => void this.#choose());
     document.addEventListener("visibilitychange", () => this.#visible());
     camera.disabled = false;
@@ -50,7 +49,7 @@ export class App {
       at("use").textContent = [manifest.intended_use, accuracy(manifest.measured)].filter(Boolean).join(" ");
       file.disabled = false;
       this.#idle = "ready";
-      if (stop.hidden && at("state").textContent === LOADING) showState(this.#idle);
+      if (at("state").textContent === LOADING) showState(this.#idle);
       return facts;
     } catch (error) {
       this.#idle = BROKEN;
@@ -60,21 +59,19 @@ export class App {
     }
   }
 
-  /** Start a source that moves, or show a picture; what it throws is shown. */
-  async #begin(open: () => Promise<ImageBitmap | null | void>, waiting: string): Promise<void> {
+  /** Show a source; what it throws is shown. */
+  async #begin(open: () => Promise<Begun>, waiting: string): Promise<void> {
     this.pump.stop();
     this.#view.clear();
     showProblem(null);
-    showState(waiting);
+    showState(this.#idle === LOADING ? `${waiting} and the networks` : waiting);
     try {
-      const picture = await open(), turn = ++this.#turn;
+      const begun = await open();
+      if (!begun) return;
       stop.hidden = false;
-      if (this.#idle !== "ready") showState(this.#idle);
-      await this.opened;
-      await this.engine.call("reset");
-      if (turn !== this.#turn) return;
-      if (picture) await this.#picture(picture);
-      else this.pump.start();
+      void this.engine.call("reset"); // before the first frame: the worker answers in turn
+      if (begun === "video") this.pump.start();
+      else await this.#picture(begun);
     } catch (error) {
       this.#fail(error);
     }
@@ -107,11 +104,10 @@ export class App {
 
   /** Let go of the source. text: why; problem: whether something is to be done about it. */
   #end(text: string, problem: boolean): void {
-    this.#turn++;
     this.#muted = false;
     this.pump.stop();
-    if (problem || text === this.#idle) this.#source.close();
-    if (problem || text === this.#idle) this.#view.clear();
+    if (problem || text === "ready") this.#source.close();
+    if (problem || text === "ready") this.#view.clear();
     stop.hidden = true;
     showProblem(problem ? text : null);
     if (problem) showState(this.#idle === BROKEN ? BROKEN : "stopped", "lost");

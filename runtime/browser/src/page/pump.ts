@@ -9,6 +9,7 @@ export interface Shown extends Answer { at: number; age_ms: number }
 export class Pump {
   points: Point[] = []; // places of which each answer has the brightness
   #running = false;
+  #asked = 0; // for the next frame
   #busy = false;
   #waiting: { at: number; captured: number } | null = null; // a frame came while the worker was busy
 
@@ -27,12 +28,13 @@ export class Pump {
   stop(): void {
     this.#running = false;
     this.#waiting = null;
+    this.video.cancelVideoFrameCallback?.(this.#asked); // another source's first frame would answer it
   }
 
   #next(): void {
     if (!this.#running) return;
     if ("requestVideoFrameCallback" in this.video) {
-      this.video.requestVideoFrameCallback((now, { mediaTime, captureTime }) => this.#came(mediaTime, captureTime ?? now));
+      this.#asked = this.video.requestVideoFrameCallback((now, { mediaTime, captureTime }) => this.#came(mediaTime, captureTime ?? now));
     } else {
       requestAnimationFrame((now) => this.#came(this.video.currentTime, now));
     }
