@@ -80,6 +80,8 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def camera_browser(camera: Path) -> Iterator[Browser]:
-    """Chromium with that camera."""
-    with chromium.running(chromium.camera_flags(camera)) as browser:
+    """Chromium with that camera, for which plain.test is a host that is not this device."""
+    with chromium.running(
+        [*chromium.camera_flags(camera), "--host-resolver-rules=MAP plain.test 127.0.0.1"]
+    ) as browser:
         yield browser

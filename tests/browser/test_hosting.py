@@ -1,5 +1,6 @@
 """The page on hosts of every kind: what it asks for, how much is transferred, below a path, isolated or not."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,22 @@ def test_any_host_and_any_path_will_do(camera_browser: Browser, site: Path, head
         assert answered(camera_browser, served.address) == []
         assert {each.status for each in served.seen} <= {200, 304}
         assert all(each.path.startswith("/some/where/else/") for each in served.seen)
+
+
+def test_the_page_brings_the_policy_that_a_host_may_not_send(site: Path) -> None:
+    """All of it but what a page cannot say of itself (frame-ancestors) and what it does not have (manifest-src)."""
+    (said,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', (site / "index.html").read_text())
+    sent = [
+        part for part in policy(pages.HEADERS["content-security-policy"]) if not part.startswith(("frame", "manif"))
+    ]
+    assert policy(said) == sent
+    assert [
+        part for part in sent if "http" in part or "*" in part or "unsafe-inline" in part or "'unsafe-eval'" in part
+    ] == []
+
+
+def policy(text: str) -> list[str]:
+    return sorted(part.strip() for part in text.split(";"))
 
 
 def test_fer_run_serves_it(camera_browser: Browser, site: Path) -> None:

@@ -4,15 +4,19 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from conftest import ROOT
+from conftest import ROOT, Run
+from fer_benchmarks import results
 from fer_benchmarks.browser import chromium, host
 from fer_benchmarks.browser.host import Host
 from fer_benchmarks.demo_clip import render
+from fer_runtime.files import sha256
 from fer_runtime.model.session import default_model
 from fer_runtime.outputs.web import site as pages
 from helpers.browser_page import opened
@@ -20,6 +24,20 @@ from helpers.browser_page import opened
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
 AXE = ROOT / "runtime" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 BYTES = default_model().stat().st_size
+TRACK = "document.getElementById('video').srcObject.getVideoTracks()[0]"
+HIDE = """hidden => {
+    Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+TURNING_CAMERA = """async () => {
+    const video = document.createElement("video"), canvas = document.createElement("canvas");
+    video.srcObject = await navigator.mediaDevices.getUserMedia({video: true});
+    await video.play();
+    window.turnCamera = () => Object.assign(canvas, {width: 480, height: 640});
+    Object.assign(canvas, {width: 640, height: 480});
+    setInterval(() => canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, 0.75 * canvas.width), 40);
+    navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(25);
+}"""
 VIOLATIONS = "async () => (await axe.run()).violations.map(each => each.id + ': ' + each.nodes[0].html)"
 
 
@@ -61,7 +79,9 @@ def test_the_camera_by_keyboard_and_without_fault_for_axe(
     assert complaints == []
 
 
-def test_figures_can_be_copied(camera_browser: Browser, address: str) -> None:
+def test_figures_can_be_copied_and_fer_bench_reads_them(
+    camera_browser: Browser, address: str, command: Run, tmp_path: Path
+) -> None:
     page, _ = ready(camera_browser, address)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#about summary")
@@ -72,6 +92,12 @@ def test_figures_can_be_copied(camera_browser: Browser, address: str) -> None:
     assert figures["simd"] is True
     assert figures["transferred_bytes"] > 2e6
     expect(page.locator("#facts")).to_contain_text("p95")
+    (tmp_path / "device.json").write_text(json.dumps(figures))
+    done = command("fer-bench", tmp_path / "device.json", "--json", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    (model,) = results.read(tmp_path / "report.json").models
+    assert (model.name, model.engine, model.sha256) == ("classifier.onnx (web)", "web", sha256(default_model()))
+    assert model.runs[0].back_to_back.p50 == pytest.approx(np.median(figures["times_ms"]), rel=0.05)
 
 
 def test_a_picture_and_a_file_that_is_none(browser: Browser, address: str, tmp_path: Path) -> None:
@@ -104,6 +130,70 @@ def test_each_camera_that_is_not_there_is_a_sentence(browser: Browser, camera_br
         page.click("#camera")
         expect(page.locator("#problem")).to_contain_text(words)
         expect(page.locator("#camera")).to_be_enabled()
+
+
+def test_the_camera_can_be_asked_for_while_the_networks_load(camera_browser: Browser, address: str) -> None:
+    for answer, state in (("continue_", "live"), ("abort", "cannot start")):
+        held: list[Route] = []
+        page = camera_browser.new_page()
+        page.route("**/model/detector.onnx*", held.append)
+        page.goto(address)
+        page.click("#camera")
+        expect(page.locator("#state")).to_have_text("waiting for the camera and the networks")
+        while not held:
+            page.wait_for_timeout(50)
+        assert page.evaluate("document.getElementById('video').srcObject === null")
+        getattr(held[0], answer)()
+        expect(page.locator("#state")).to_have_text(state, timeout=60_000)
+        assert page.evaluate("document.getElementById('video').srcObject === null") is (state != "live")
+        page.close()
+
+
+def test_a_camera_that_is_muted_hidden_and_turned(camera_browser: Browser, address: str) -> None:
+    page = chromium.open_harness(camera_browser, address)
+    page.evaluate(TURNING_CAMERA)
+    page.click("#camera")
+    state = page.locator("#state")
+    expect(state).to_have_text("live", timeout=60_000)
+    page.evaluate(f"{TRACK}.dispatchEvent(new Event('mute'))")
+    assert len(answers(page, 2)) == 2
+    expect(state).to_contain_text("The camera gives no picture at the moment")
+    page.evaluate(f"{TRACK}.dispatchEvent(new Event('unmute'))")
+    expect(state).to_have_text("live")
+    page.evaluate(HIDE, True)
+    expect(state).to_have_text("paused while the page is hidden")
+    page.wait_for_timeout(300)  # the frame that was on its way
+    chromium.ask(page, "record")
+    page.wait_for_timeout(500)
+    assert chromium.ask(page, "recorded") == []
+    page.evaluate(HIDE, False)
+    assert {(each["width"], each["height"]) for each in answers(page, 2)} == {(640, 480)}
+    page.evaluate("turnCamera()")
+    last = answers(page, 20)[-1]
+    assert (last["width"], last["height"], len(last["faces"])) == (480, 640, 2)
+    assert page.evaluate("(({width, height}) => [width, height])(document.getElementById('boxes'))") == [480, 640]
+    page.close()
+
+
+def answers(page: Page, count: int) -> list[dict[str, Any]]:
+    """The page's next answers."""
+    chromium.ask(page, "record")
+    chromium.ask(page, "answered", count)
+    found: list[dict[str, Any]] = chromium.ask(page, "recorded")
+    return found[:count]
+
+
+def test_a_plain_address_has_no_camera_and_takes_pictures(
+    camera_browser: Browser, address: str, tmp_path: Path
+) -> None:
+    page, _ = ready(camera_browser, address.replace("127.0.0.1", "plain.test"))
+    page.click("#camera")
+    expect(page.locator("#problem")).to_contain_text(
+        "Browsers give a camera only to pages of https or of this very device"
+    )
+    cv2.imwrite(str(tmp_path / "faces.png"), render(0))
+    page.set_input_files("#file", tmp_path / "faces.png")
+    expect(page.locator(".face h3 span")).to_have_text(["happy", "happy"], timeout=60_000)
 
 
 @pytest.mark.parametrize("headers", [pages.HEADERS, host.BARE])

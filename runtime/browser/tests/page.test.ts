@@ -33,6 +33,8 @@ test("rate and quantiles", () => {
   const statistics = new Statistics();
   for (let frame = 0; frame <= 60; frame++) statistics.add((frame * 1000) / 30, frame, 2 * frame);
   expect(statistics.summary().fps).toBeCloseTo(30);
+  for (let frame = 0; frame <= 5000; frame++) statistics.add(3000 + frame, 1, 1);
+  expect(statistics.summary().frames).toBe(3000); // memory does not grow
   expect(quantiles([4, 1, 3, 2])).toEqual({ p50: 3, p95: 4 });
   expect(quantiles([])).toBeNull();
 });
