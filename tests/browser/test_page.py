@@ -117,7 +117,7 @@ def test_each_camera_that_is_not_there_is_a_sentence(browser: Browser, camera_br
     page, _ = ready(browser, address)
     page.context.grant_permissions(["camera"])
     page.click("#camera")
-    expect(page.locator("#problem")).to_contain_text("No camera was found: connect one")
+    expect(page.locator("#problem")).to_contain_text("No camera was found: connect one", timeout=60_000)
     page, _ = ready(camera_browser, address)
     page.click("#camera")
     expect(page.locator("#state")).to_have_text("live", timeout=60_000)
@@ -128,7 +128,7 @@ def test_each_camera_that_is_not_there_is_a_sentence(browser: Browser, camera_br
             "name => navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', name))", name
         )
         page.click("#camera")
-        expect(page.locator("#problem")).to_contain_text(words)
+        expect(page.locator("#problem")).to_contain_text(words, timeout=60_000)
         expect(page.locator("#camera")).to_be_enabled()
 
 
@@ -136,7 +136,7 @@ def test_the_camera_can_be_asked_for_while_the_networks_load(camera_browser: Bro
     for answer, state in (("continue_", "live"), ("abort", "cannot start")):
         held: list[Route] = []
         page = camera_browser.new_page()
-        page.route("**/model/detector.onnx*", held.append)
+        page.route("**/model/detector.onnx*", lambda route: held.append(route))
         page.goto(address)
         page.click("#camera")
         expect(page.locator("#state")).to_have_text("waiting for the camera and the networks")
