@@ -132,21 +132,23 @@ def test_each_camera_that_is_not_there_is_a_sentence(browser: Browser, camera_br
         expect(page.locator("#camera")).to_be_enabled()
 
 
-def test_the_camera_can_be_asked_for_while_the_networks_load(camera_browser: Browser, address: str) -> None:
-    for answer, state in (("continue_", "live"), ("abort", "cannot start")):
-        held: list[Route] = []
-        page = camera_browser.new_page()
-        page.route("**/model/detector.onnx*", lambda route: held.append(route))
-        page.goto(address)
-        page.click("#camera")
-        expect(page.locator("#state")).to_have_text("waiting for the camera and the networks")
-        while not held:
-            page.wait_for_timeout(50)
-        assert page.evaluate("document.getElementById('video').srcObject === null")
-        getattr(held[0], answer)()
-        expect(page.locator("#state")).to_have_text(state, timeout=60_000)
-        assert page.evaluate("document.getElementById('video').srcObject === null") is (state != "live")
-        page.close()
+@pytest.mark.parametrize(("then", "state"), [("continue_", "live"), ("abort", "cannot start")])
+def test_the_camera_can_be_asked_for_while_the_networks_load(
+    camera_browser: Browser, address: str, then: str, state: str
+) -> None:
+    held: list[Route] = []
+    page = camera_browser.new_page()
+    page.route("**/model/detector.onnx*", lambda route: held.append(route))
+    page.goto(address)
+    page.click("#camera")
+    expect(page.locator("#state")).to_have_text("waiting for the camera and the networks")
+    while not held:
+        page.wait_for_timeout(50)
+    assert page.evaluate("document.getElementById('video').srcObject === null")
+    getattr(held[0], then)()
+    expect(page.locator("#state")).to_have_text(state, timeout=60_000)
+    assert page.evaluate("document.getElementById('video').srcObject === null") is (state != "live")
+    page.close()
 
 
 def test_a_camera_that_is_muted_hidden_and_turned(camera_browser: Browser, address: str) -> None:
