@@ -194,16 +194,16 @@ def _memory(browser: "Browser", page: "Page") -> Memory:
 
 
 def transferred(folder: Path, served: Host) -> Transfer:
-    """Of the files that were asked for so far, each once."""
+    """Of all that was sent so far; what was sent twice counts twice."""
     below = urlsplit(served.address).path
     got = [(urlsplit(each.path).path.removeprefix(below) or "index.html", each) for each in served.seen]
-    paths = {path: each.body_bytes for path, each in got if each.status == 200}
-    code = sum(size for path, size in paths.items() if not any(part in path for part in ENGINE))
+    sent = [(path, each.body_bytes) for path, each in got if each.status == 200]
+    code = sum(size for path, size in sent if not any(part in path for part in ENGINE))
     node, brotli = shutil.which("node"), None
     if node:
-        files = [folder / path for path in paths if (folder / path).is_file()]
+        files = [folder / path for path, _ in sent if (folder / path).is_file()]
         brotli = sum(_brotli_bytes(node, file) for file in files)
-    return Transfer(sum(paths.values()), code, brotli)
+    return Transfer(sum(size for _, size in sent), code, brotli)
 
 
 def _brotli_bytes(node: str, file: Path) -> int:
