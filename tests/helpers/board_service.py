@@ -7,8 +7,9 @@ STATE = "/var/lib/fer-run"
 ENVIRONMENT = "/etc/fer-run.env"
 PORT = 8123  # of a server on the machine
 DROP_IN = f"/run/systemd/system/{NAME}.d/tried.conf"
+DISK = "/dev/disk-for-all"  # every user may open it: what keeps the service from it is its list of devices
 # What the service must not open; the machine has all of them.
-FORBIDDEN = ("/dev/vda", "/dev/kmsg", "/dev/mem", ENVIRONMENT, "/home/visitor", "/root")
+FORBIDDEN = (DISK, "/dev/vda", "/dev/kmsg", "/dev/mem", ENVIRONMENT, "/home/visitor", "/root")
 CAMERA = "--source 0 --size 320x180 --fps 5"
 
 
@@ -16,6 +17,7 @@ def install(board: Board, words: str) -> None:
     """Install it, with a program beside it that tries what it may do (inside/inside.py); return when it is ready."""
     tried = f"ExecStartPost=/usr/bin/python3 /shared/inside.py {PORT} /dev/video0 {' '.join(FORBIDDEN)}"
     board.ok(f"mkdir -p $(dirname {DROP_IN}) && printf '[Service]\\n{tried}\\n' > {DROP_IN}")
+    board.ok(f"[ -e {DISK} ] || mknod -m 666 {DISK} b $(stat -c '0x%t 0x%T' /dev/vda)")
     board.run(f"systemd-run --quiet --unit=server python3 -m http.server {PORT}")
     board.ok(f"{BIN}/fer-service install -- {words}")
     ready(board)
