@@ -9,8 +9,9 @@ import pytest
 
 from conftest import Run
 from fer_runtime.data.metrics import Scores, bootstrap, score, with_missed
+from fer_runtime.model.session import default_model
 from fer_train.evaluation.across import most_different
-from helpers.drawn import draw_face
+from helpers.drawn import draw_face, zip_folder
 
 CLASSES = ("happy", "neutral", "sad")
 
@@ -76,3 +77,17 @@ def test_a_table_of_all_sets(command: Run, trained: Path, faces_zip: Path, tmp_p
         refused = command("fer-train", "evaluate", model, faces_zip, tmp_path / "other", option, tmp_path / "x")
         assert refused.returncode == 2
         assert "is for one DATA: found 2" in refused.stderr
+
+
+def test_each_set_counts_once_and_notes_name_theirs(command: Run, tmp_path: Path) -> None:
+    for mood in ("happy", "sad"):
+        (tmp_path / "faces" / mood).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "faces" / mood / "0.png"), draw_face(mood, np.random.RandomState(0)))
+    zip_folder(tmp_path / "faces", tmp_path / "faces.zip")
+    twice = command("fer-train", "evaluate", default_model(), "faces", "faces.zip", "./faces", cwd=tmp_path)
+    assert twice.returncode == 2
+    assert "faces is given twice" in twice.stderr
+    done = command("fer-train", "evaluate", default_model(), "faces", "faces.zip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("faces", "faces.zip"):
+        assert f"note: {name}: no validation or test split found" in done.stderr

@@ -66,15 +66,20 @@ def evaluate(
 
     if len(data) > 1 and (votes_file or html_file):
         raise click.UsageError(f"{'--votes' if votes_file else '--html'} is for one DATA: found {len(data)}")
+    names = [path.name if len({each.name for each in data}) == len(data) else str(path) for path in data]
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise click.UsageError(f"{twice[0]} is given twice: give each DATA once")
     refuse_same([json_file, html_file], [model, *data, votes_file])
     loaded = Model(model)
     votes = ferplus.read(votes_file, loaded.manifest.labels) if votes_file else None
-    scored = [_scored(loaded, path, split, photos, votes) for path in data]
+    scored = [
+        _scored(loaded, path, split, photos, votes, f"{name}: " if len(data) > 1 else "")
+        for name, path in zip(names, data, strict=True)
+    ]
     facts = [
         describe(model, loaded.manifest, path, faces, votes_file) for path, (faces, _) in zip(data, scored, strict=True)
     ]
     evaluations = [found for _, found in scored]
-    names = [path.name if len({each.name for each in data}) == len(data) else str(path) for path in data]
     first = {name: found.labelled[0] for name, found in zip(names, evaluations, strict=True)}
     rows = [across.row(name, section) for name, section in first.items()]
     differing = across.most_different({name: section.scores for name, section in first.items()})
@@ -97,9 +102,9 @@ def evaluate(
 
 
 def _scored(
-    model: "Model", path: Path, split: str | None, photos: bool, votes: "Votes | None"
+    model: "Model", path: Path, split: str | None, photos: bool, votes: "Votes | None", name: str
 ) -> "tuple[Dataset, Evaluation]":
-    """The faces in `path`, and what the model makes of them; notes are printed. Raises FerError."""
+    """The faces in `path`, and what the model makes of them; notes are printed, `name` before each. Raises FerError."""
     from fer_runtime.data import label_order, scoring_set
     from fer_runtime.data.photos import load as load_photos
     from fer_train.evaluation.evaluate import evaluate
@@ -107,10 +112,10 @@ def _scored(
     found_photos = load_photos(path, model.manifest) if photos else None
     faces = found_photos.faces if found_photos else scoring_set.load(path, model.manifest)
     for note in faces.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {name}{note}", err=True)
     found = evaluate(model, faces, split, votes)
     if hint := label_order.note(found.labelled[0].scores):
-        click.echo(f"note: {hint}", err=True)
+        click.echo(f"note: {name}{hint}", err=True)
     if found_photos:
         missed = found_photos.missed
         found = replace(found, labelled=[replace(each, missed=missed.get(each.name)) for each in found.labelled])
