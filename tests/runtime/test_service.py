@@ -196,6 +196,20 @@ def test_nothing_is_written_where_no_service_can_run(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("web", "needed"), [("8080", False), ("[::1]:8080", False), ("0.0.0.0:8080", True)])
+def test_a_token_is_made_where_the_page_asks_for_one(
+    web: str, needed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "UNIT", tmp_path / service.NAME)
+    monkeypatch.setattr(service, "ENVIRONMENT", tmp_path / "fer-run.env")
+    monkeypatch.setattr(service, "_program_path", lambda: PROGRAM)
+    monkeypatch.setattr(service, "_systemctl_path", lambda: "/bin/true")
+    monkeypatch.setattr(service, "BOOTED", tmp_path)
+    service.install.main(["--", "--web", web], standalone_mode=False)
+    assert (tmp_path / service.NAME).exists()
+    assert (service.TOKEN in service._read_environment(tmp_path / "fer-run.env")) is needed
+
+
 def test_status_and_remove_without_a_service(command: Run) -> None:
     done = command("fer-service", "remove")
     assert done.returncode == 1

@@ -63,7 +63,8 @@ def install(printed: bool, arguments: tuple[str, ...]) -> None:
     It restarts when it fails or gives no result for a minute. It may open cameras, write in its current folder,
     /var/lib/fer-run, and use the network only as far as --web, --mqtt or a --source with :// ask. Passwords do not
     stand in the unit: a --source or --mqtt that holds one goes to /etc/fer-run.env, which root alone may read, as
-    FER_SOURCE or FER_MQTT; so does the page's token, FER_WEB_TOKEN, unless there is one.
+    FER_SOURCE or FER_MQTT; so does the page's token, FER_WEB_TOKEN, unless there is one or the page is for this
+    machine alone, where none is asked for.
     """
     asked = parse_run_options(arguments)
     program = _program_path()
@@ -78,7 +79,7 @@ def install(printed: bool, arguments: tuple[str, ...]) -> None:
 
     _check_systemd()
     added = dict(asked.environment)
-    if "web" in asked.values and TOKEN not in present:
+    if "web" in asked.values and _page_host(asked.values) not in LOCAL_HOSTS and TOKEN not in present:
         added[TOKEN] = secrets.token_urlsafe(16)
     if added:
         _set_environment(ENVIRONMENT, added)
@@ -204,11 +205,17 @@ def _program_path() -> Path:
     return program
 
 
+def _page_host(values: dict[str, Any]) -> str:
+    """The host of --web [HOST:]PORT; empty where none is named."""
+    host: str = values["web"].rpartition(":")[0]
+    return host.strip("[]")
+
+
 def _network(values: dict[str, Any]) -> str:
     """The unit's lines on the network: as far as the page, the broker and the source need it."""
     hosts = [_host(values[name]) for name in ("source", "mqtt") if "://" in (values.get(name) or "")]
     if "web" in values:
-        hosts.append(values["web"].rpartition(":")[0].strip("[]"))
+        hosts.append(_page_host(values))
     if not hosts:
         return NOWHERE
     return HERE_ONLY if all(host in LOCAL_HOSTS for host in hosts) else ANYWHERE
