@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fer_runtime.archive import remote
 from fer_runtime.archive.inputs import SourceFile
 from fer_runtime.archive.joining import join
+from fer_runtime.archive.pool import Limits
 from fer_runtime.archive.schema import SCHEMA, TABLES, from_parquet, to_parquet
 from fer_runtime.archive.scoring import Scored
 from fer_runtime.archive.store import Store
@@ -93,6 +94,12 @@ class Ledger:
             for source, sha256, size, modified_ns in zip(*(table[name].to_pylist() for name in STATE), strict=True)
         }
 
+    def given_up(self, limits: Limits) -> set[str]:
+        """The sources that were given up by narrower limits than these."""
+        failed = pa.concat_tables([*self.parts.values()]).filter(pc.field("error").is_valid()) if self.parts else None
+        pairs = zip(failed["source"].to_pylist(), failed["error"].to_pylist(), strict=True) if failed else ()
+        return {source for source, error in pairs if limits.allow_more(error)}
+
 
 def open_ledger(store: Store, settings: Settings) -> Ledger:
     """The ledger of a dataset, which is begun where there is none; what a killed run left half done is put right.
@@ -134,13 +141,14 @@ def _agree(store: Store, settings: Settings) -> None:
         raise FerError(f"{store.place} holds results of another {names}: give another --out, or the same options")
 
 
-def pending(ledger: Ledger, files: list[SourceFile]) -> list[SourceFile]:
-    """Those files that have no rows of their present state; rows of an earlier state are removed."""
+def pending(ledger: Ledger, files: list[SourceFile], limits: Limits) -> list[SourceFile]:
+    """Those files that have no rows of their present state, or rows of narrower limits; their old rows are removed."""
     finished = ledger.finished()
+    again = ledger.given_up(limits)
     left, stale = [], set()
     for file in files:
         known = finished.get(file.shown)
-        if known is None or not _is_same(file, known):
+        if known is None or file.shown in again or not _is_same(file, known):
             left.append(file)
             if known is not None:
                 stale.add(file.shown)
@@ -222,19 +230,19 @@ def remove_staged(store: Store, unit_id: str) -> None:
         store.remove(staged_name(unit_id, table))
 
 
-def plan_rest(ledger: Ledger, files: list[SourceFile]) -> tuple[list[Part], set[str]]:
+def plan_rest(ledger: Ledger, files: list[SourceFile], limits: Limits) -> tuple[list[Part], set[str]]:
     """The parts that `files` still need, and the ids of their units that are scored already.
 
     Units that an earlier run scored and that are cut otherwise now, as where files came or went, become a part at once.
     """
-    left = pending(ledger, files)
+    left = pending(ledger, files, limits)
     parts = plan(left, ledger.parts)
     staged = staged_units(ledger.store)
     planned = {unit.id for part in parts for unit in part.units}
     strangers = {unit_id for unit_id in staged if unit_id.partition("-")[0] not in planned}
     if strangers:
         _adopt(ledger, strangers, left)
-        left = pending(ledger, files)
+        left = pending(ledger, files, limits)
         parts = plan(left, ledger.parts)
     return parts, staged - strangers
 

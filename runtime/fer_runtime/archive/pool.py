@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ MAX_AWAKE_S = 1.0  # between two looks at the workers that follow each other at 
 MAX_START_S = 300.0  # in which a worker opens its networks
 MAX_STARTS = 3  # of a worker that dies before its networks are open
 MAX_DEATHS = 2  # of workers at one file, which is given up then: the first may have been another program's doing
+GIVEN_UP = "and was given up; with a larger --memory or --timeout it is tried again"
+TOO_MUCH, TOO_LONG = re.compile(r" took more than (\d+) MiB and"), re.compile(r" gave no frame for ([\d.e+]+) s and")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
 
 
@@ -33,6 +36,13 @@ class Limits:
     """Seconds in which a file yields no further frame."""
     memory_mib: int = 4096
     """Resident memory of its worker."""
+
+    def allow_more(self, error: str) -> bool:
+        """Whether a file that was given up with this error is allowed more now."""
+        if memory := TOO_MUCH.search(error):
+            return int(memory[1]) < self.memory_mib
+        silence = TOO_LONG.search(error)
+        return silence is not None and float(silence[1]) < self.silence_s
 
 
 @dataclass(frozen=True)
@@ -202,9 +212,9 @@ class LocalPool:
         worker.silence_s += seconds
         used = _resident_mib(worker.process.pid)
         if used > self._limits.memory_mib:
-            self._replace(worker, f"took more than {self._limits.memory_mib} MiB of memory and was given up")
+            self._replace(worker, f"took more than {self._limits.memory_mib} MiB {GIVEN_UP}")
         elif worker.silence_s > self._limits.silence_s:
-            self._replace(worker, f"gave no frame for {self._limits.silence_s:g} s and was given up")
+            self._replace(worker, f"gave no frame for {self._limits.silence_s:.10g} s {GIVEN_UP}")
 
     def _replace(self, worker: _Worker, reason: str | None) -> None:
         """Put a new worker in the place of one, which takes over its task; reason: why its file is given up, if so."""

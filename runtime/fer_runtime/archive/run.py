@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_runtime.archive import ledger as ledgers
 from fer_runtime.archive.inputs import SourceFile
 from fer_runtime.archive.ledger import Ledger
-from fer_runtime.archive.pool import Pieces, Pool, Progress
+from fer_runtime.archive.pool import Limits, Pieces, Pool, Progress
 from fer_runtime.archive.store import Store
 from fer_runtime.archive.units import Part, Unit
 from fer_runtime.archive.work import Counts
@@ -32,9 +32,14 @@ class State:
     """What is known of units that are being scored, by id: of the file that each is at."""
 
 
-def score_all(ledger: Ledger, files: list[SourceFile], pool: Pool, on_progress: OnProgress) -> None:
-    """Score what is not finished, part by part. Raises FerError; what is finished until then stays."""
-    parts, staged = ledgers.plan_rest(ledger, files)
+def score_all(
+    ledger: Ledger, files: list[SourceFile], pool: Pool, on_progress: OnProgress, limits: Limits | None = None
+) -> None:
+    """Score what is not finished, part by part. Raises FerError; what is finished until then stays.
+
+    limits: the pool's; files that narrower ones have given up are tried again.
+    """
+    parts, staged = ledgers.plan_rest(ledger, files, limits or Limits())
     waiting = deque(unit for part in parts for unit in part.units if unit.id not in staged)
     state = State(Counts(files=sum(len(unit.files) for unit in waiting), bytes=sum(unit.bytes for unit in waiting)))
     progress = [_PartProgress(part, staged) for part in parts]

@@ -126,7 +126,7 @@ def cli(
         ledger = open_ledger(store, settings)
         progress = _Progress()
         try:
-            runs.score_all(ledger, listing.files, pool, progress)
+            runs.score_all(ledger, listing.files, pool, progress, limits)
         except KeyboardInterrupt:
             log.info("what is finished stays in %s: the same command goes on", out)
             raise

@@ -151,3 +151,7 @@ def test_a_file_that_eats_memory_is_given_up(command: Run, tmp_path: Path) -> No
     assert rows["small.jpg"]["faces"] == 2
     assert "more than 512 MiB" in rows["huge.jpg"]["error"]
     assert len(rows["huge.jpg"]["sha256"]) == 64  # it is known again, and not tried at each run
+    more = command("fer-score", folder, "--out", tmp_path / "out", "--memory", 2048)
+    assert more.returncode == 0, more.stderr
+    (row,) = [row for row in pq.read_table(tmp_path / "out" / "sources").to_pylist() if "huge" in row["source"]]
+    assert (row["width"], row["error"]) == (11000, None)
