@@ -145,6 +145,7 @@ def test_fit_takes_several_sets(command: Run, fer_zip: Path, photos: Path, tmp_p
         (["--share", "1,0"], "photos has training faces: give it more than 0"),
         (["--share", "1,x"], "expected a number for each DATA"),
         (["--classes", "contempt"], "expected OLD=NEW"),
+        (["--classes", "contempt=sad,contempt=-"], "'contempt' is given two names"),
         (["--classes", "rage=-"], "none of the data has a class 'rage'"),
     ],
 )

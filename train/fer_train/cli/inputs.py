@@ -20,6 +20,9 @@ def _renamed(_context: click.Context, _option: click.Parameter, text: str | None
     pairs = [pair.split("=") for pair in text.split(",")] if text else []
     if wrong := [pair for pair in pairs if len(pair) != 2 or not all(word.strip() for word in pair)]:
         raise click.BadParameter(f"{'='.join(wrong[0])!r}: expected OLD=NEW, or OLD=- to leave a class out")
+    names = [old.strip() for old, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"{twice[0]!r} is given two names: expected one")
     return {old.strip(): None if new.strip() == "-" else new.strip() for old, new in pairs}
 
 
