@@ -8,7 +8,7 @@ import { Pump, type Shown } from "./pump";
 import { Source, type Begun } from "./source";
 import { accuracy, showProblem, showState, View } from "./view";
 
-const THREADS = 1; // of WebAssembly: a second one gains a third at best, and waits in a loop, which a busy machine pays for
+const THREADS = 1; // of WebAssembly: one keeps up with a camera, and a second doubles the work, waiting in a loop
 const LOADING = "loading the networks", BROKEN = "cannot start";
 const camera = at("camera") as HTMLButtonElement, stop = at("stop") as HTMLButtonElement, file = at("file") as HTMLInputElement;
 
