@@ -47,8 +47,8 @@ def test_a_machine_without_a_camera_serves_pictures(plugged: Board) -> None:
     plugged.unplug()
     install(plugged, f"--no-source --web {PORT}")
     cv2.imwrite(str(plugged.machine.shared / "faces.png"), render(0))
-    asked = f"{PAGE}/faces {token(plugged)} /shared/faces.png"
-    found = json.loads(plugged.ok(f"python3 /shared/ask.py {asked}"))
+    assert plugged.run(f"cat {ENVIRONMENT}").code  # a page for this machine alone has no token
+    found = json.loads(plugged.ok(f"python3 /shared/ask.py {PAGE}/faces '' /shared/faces.png"))
     assert [face["raw"]["label"] for face in found["faces"]] == ["happy", "happy"]
 
 
