@@ -91,7 +91,7 @@ export class App {
   }
 
   #show(answer: Shown, moving: boolean): void {
-    if (moving && !this.#muted) showState("live", "live");
+    if (moving && !this.#muted && !document.hidden) showState("live", "live"); // hidden: it was on its way
     this.#figures.first_answer_ms ??= performance.mark("first answer").startTime;
     this.#view.show(answer, moving);
     this.onAnswer(answer);
