@@ -168,7 +168,11 @@ def test_a_camera_that_is_muted_hidden_and_turned(camera_browser: Browser, addre
     chromium.ask(page, "record")
     page.wait_for_timeout(500)
     assert chromium.ask(page, "recorded") == []
+    page.evaluate(f"{TRACK}.dispatchEvent(new Event('mute'))")
+    assert state.text_content() == "paused while the page is hidden"
     page.evaluate(HIDE, False)
+    expect(state).to_contain_text("The camera gives no picture at the moment")
+    page.evaluate(f"{TRACK}.dispatchEvent(new Event('unmute'))")
     assert {(each["width"], each["height"]) for each in answers(page, 2)} == {(640, 480)}
     page.evaluate("turnCamera()")
     last = answers(page, 20)[-1]

@@ -23,7 +23,7 @@ export class App {
   readonly #source: Source;
   readonly #figures: PageFigures = { first_answer_ms: null, transferred_bytes: 0 };
   #idle = LOADING; // what the page does without a source
-  #muted = false; // the camera is on and gives no picture
+  #muted: string | null = null; // why the camera, which is on, gives no picture
 
   constructor() {
     this.#source = new Source({
@@ -62,6 +62,7 @@ export class App {
   /** Show a source; what it throws is shown. */
   async #begin(open: () => Promise<Begun>, waiting: string): Promise<void> {
     this.pump.stop();
+    this.#muted = null; // of the source before
     this.#view.clear();
     showProblem(null);
     showState(this.#idle === LOADING ? `${waiting} and the networks` : waiting);
@@ -91,7 +92,7 @@ export class App {
   }
 
   #show(answer: Shown, moving: boolean): void {
-    if (moving && !this.#muted && !document.hidden) showState("live", "live"); // hidden: it was on its way
+    if (moving) this.#showMoving();
     this.#figures.first_answer_ms ??= performance.mark("first answer").startTime;
     this.#view.show(answer, moving);
     this.onAnswer(answer);
@@ -104,7 +105,7 @@ export class App {
 
   /** Let go of the source. text: why; problem: whether something is to be done about it. */
   #end(text: string, problem: boolean): void {
-    this.#muted = false;
+    this.#muted = null;
     this.pump.stop();
     if (problem || text === "ready") this.#source.close();
     if (problem || text === "ready") this.#view.clear();
@@ -115,14 +116,18 @@ export class App {
   }
 
   #pause(text: string | null): void {
-    this.#muted = text !== null;
-    if (text) showState(text);
-    else showState("live", "live");
+    this.#muted = text;
+    this.#showMoving();
   }
 
   #visible(): void {
-    if (stop.hidden || at("video").hidden) return;
+    if (!stop.hidden && !at("video").hidden) this.#showMoving();
+  }
+
+  #showMoving(): void {
     if (document.hidden) showState("paused while the page is hidden");
+    else if (this.#muted) showState(this.#muted);
+    else showState("live", "live");
   }
 }
 
