@@ -32,14 +32,12 @@ class State:
     """What is known of units that are being scored, by id: of the file that each is at."""
 
 
-def score_all(
-    ledger: Ledger, files: list[SourceFile], pool: Pool, on_progress: OnProgress, limits: Limits | None = None
-) -> None:
+def score_all(ledger: Ledger, files: list[SourceFile], pool: Pool, on_progress: OnProgress, limits: Limits) -> None:
     """Score what is not finished, part by part. Raises FerError; what is finished until then stays.
 
     limits: the pool's; files that narrower ones have given up are tried again.
     """
-    parts, staged = ledgers.plan_rest(ledger, files, limits or Limits())
+    parts, staged = ledgers.plan_rest(ledger, files, limits)
     waiting = deque(unit for part in parts for unit in part.units if unit.id not in staged)
     state = State(Counts(files=sum(len(unit.files) for unit in waiting), bytes=sum(unit.bytes for unit in waiting)))
     progress = [_PartProgress(part, staged) for part in parts]

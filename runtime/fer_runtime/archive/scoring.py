@@ -144,7 +144,7 @@ class Scorer:
         row["sha256"] = span.sha256 if span else _sha256(path, lambda: report(0, 0.0, 0))
         source = cuts.Piece(Path(path), span) if span else open_source(path, decoder_threads=1)
         if source.fps:
-            refuse_unconverted(Path(path))
+            refuse_unconverted(Path(path))  # before its first frame, which may show another video's faces
         pace = Pace(self._options.max_fps, live=False)
         if span and span.next_due_s is not None and self._options.max_fps:
             pace.is_due(span.next_due_s - 1 / self._options.max_fps)  # the same frames are due as in the whole video

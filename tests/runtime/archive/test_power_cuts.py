@@ -9,7 +9,7 @@ import pytest
 
 from fer_benchmarks.demo_clip import render
 from fer_runtime.archive import cuts, inputs, ledger, run, units
-from fer_runtime.archive.pool import Event, Pieces, Scored
+from fer_runtime.archive.pool import Event, Limits, Pieces, Scored
 from fer_runtime.archive.scoring import Scorer, ScoringOptions
 from fer_runtime.archive.store import FolderStore
 from fer_runtime.archive.units import Unit
@@ -81,7 +81,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 def score(folder: Path, store: FolderStore, scorer: Scorer) -> None:
     settings = ledger.Settings("0.1", "model", scorer.labels, None, None, None)
     files = inputs.find([str(folder)], store.place).files
-    run.score_all(ledger.open_ledger(store, settings), files, Inline(scorer, store), lambda _: None)
+    run.score_all(ledger.open_ledger(store, settings), files, Inline(scorer, store), lambda _: None, Limits())
 
 
 def photos(folder: Path, count: int = PHOTOS) -> Path:
