@@ -16,6 +16,7 @@ from fer_benchmarks import results
 from fer_benchmarks.browser import chromium, host
 from fer_benchmarks.browser.host import Host
 from fer_benchmarks.demo_clip import render
+from fer_runtime.errors import FerError
 from fer_runtime.files import sha256
 from fer_runtime.model.session import default_model
 from fer_runtime.outputs.web import site as pages
@@ -184,9 +185,16 @@ def test_a_camera_that_is_muted_hidden_and_turned(camera_browser: Browser, addre
 def answers(page: Page, count: int) -> list[dict[str, Any]]:
     """The page's next answers."""
     chromium.ask(page, "record")
-    chromium.ask(page, "answered", count)
+    chromium.ask(page, "answered", count, timeout_s=120)
     found: list[dict[str, Any]] = chromium.ask(page, "recorded")
     return found[:count]
+
+
+def test_a_benchmark_does_not_wait_for_a_page_without_end(camera_browser: Browser, address: str) -> None:
+    page = chromium.open_harness(camera_browser, address)
+    with pytest.raises(FerError, match=r"^the page has not answered 'answered' after 0.5 seconds$"):
+        chromium.ask(page, "answered", 1, timeout_s=0.5)  # there is no source
+    page.close()
 
 
 def test_a_plain_address_has_no_camera_and_takes_pictures(

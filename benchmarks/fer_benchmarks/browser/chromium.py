@@ -22,6 +22,12 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 START_TIMEOUT_S = 120.0  # a Raspberry Pi compiles the 14 MB of WebAssembly
+ANSWER_TIMEOUT_S = 600.0  # of one call: on a Raspberry Pi a run of a benchmark takes minutes
+ASK = """([method, given, seconds]) => Promise.race([
+    window.fer[method](...given),
+    new Promise((_, reject) => setTimeout(
+        () => reject(new Error(`the page has not answered '${method}' after ${seconds} seconds`)), 1000 * seconds)),
+])"""
 
 
 def camera_flags(video: Path) -> tuple[str, ...]:
@@ -100,12 +106,14 @@ def open_harness(browser: "Browser | BrowserContext", address: str) -> "Page":
     return page
 
 
-def ask(page: "Page", method: str, *arguments: object) -> Any:
-    """The result of a function of window.fer. Raises FerError with the sentence that the page would show."""
+def ask(page: "Page", method: str, *arguments: object, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
+    """The result of a function of window.fer. Raises FerError with the sentence that the page would show, and where
+    there is no result after `timeout_s` seconds.
+    """
     from playwright.sync_api import Error
 
     try:
-        return page.evaluate(f"given => window.fer.{method}(...given)", list(arguments))
+        return page.evaluate(ASK, [method, list(arguments), timeout_s])
     except Error as error:
         sentence = str(error).removeprefix("Page.evaluate: ").removeprefix("Error: ").splitlines()[0]
         raise FerError(sentence) from error
