@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from fer_benchmarks.demo_clip import placements
-from fer_benchmarks.pipeline.faces_by_eye import EVERY, KINDS, Seen, compare, drawn
+from fer_benchmarks.pipeline.faces_by_eye import EVERY, KINDS, Readers, Seen, compare, drawn, readers
 from fer_benchmarks.pipeline.throughput import VideoRun, full_speed
 from fer_runtime.types import Box
 
@@ -32,6 +32,13 @@ def test_what_a_run_has_of_them_is_counted_by_kind_and_the_rest_is_further() -> 
     found = VideoRun(boxes={(0, 1): (105, 95, 60, 80), (0, 2): (500, 0, 9, 9), (5, 1): face, (10, 1): face}, frames=11)
     faces: dict[int, list[tuple[Box, str]]] = {0: [(face, FRONT), (other, SIDE)], 10: [(other, FRONT)]}
     assert compare(found, faces) == Seen({FRONT: 1, SIDE: 0}, {FRONT: 2, SIDE: 1}, further=2)
+
+
+def test_two_readers_of_the_same_frames_are_held_against_each_other() -> None:
+    """The figures are those of an independent program that compared the two files."""
+    assert readers("one_person.mp4") == Readers(frames=8, both=8, one=0, overlap=0.789, overlap_p5=0.767)
+    assert readers("people.mp4") == Readers(frames=11, both=54, one=8, overlap=0.779, overlap_p5=0.644)
+    assert readers("no_faces.mp4") is None
 
 
 def test_the_faces_of_the_clip_are_found(clip: Path) -> None:
