@@ -22,7 +22,7 @@ PYTHON = [
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
 ]
 # Programs of others, which are not checked.
-OTHERS = {"cat", "cd", "curl", "git", "journalctl", "systemctl", "apt", "apt-get", "pre-commit", "ray"}
+OTHERS = {"cat", "cd", "curl", "git", "journalctl", "systemctl", "apt", "apt-get", "npm", "pre-commit", "ray"}
 
 
 def shell_lines(page: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Whole systems on the same videos: from the file to boxes and labels."""
