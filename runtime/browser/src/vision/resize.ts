@@ -30,10 +30,10 @@ export function resizeNearest(picture: Picture, width: number, height: number): 
   return out;
 }
 
-/** Halves while it is at least twice as large, then a linear step: means of fractions of pixels take longer. */
+/** Halves while it is at least twice as large, then a step of less, all linear: means of fractions of pixels take longer. */
 export function shrink(picture: Picture, width: number, height: number): Picture {
   while (picture.height >= 2 * height && picture.width >= 2 * width) {
-    picture = resizeArea(picture, picture.width >> 1, picture.height >> 1);
+    picture = resizeLinear(picture, picture.width >> 1, picture.height >> 1);
   }
   return resizeLinear(picture, width, height);
 }
