@@ -88,7 +88,7 @@ class Follower:
                 box = _corrected(detection.box, face.offset)
                 if face.anchor is not None:
                     box = _steadied(box, face.detection.box, at - face.seen)
-                face.detection = replace(detection, box=box)
+                face.detection = Detection(box, detection.score, detection.landmarks)
                 face.anchor, face.seen, face.thumbnail = anchor, at, None
             else:
                 face.anchor = None

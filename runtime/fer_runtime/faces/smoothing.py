@@ -1,6 +1,6 @@
 """One face over time: averaged probabilities, and a label that changes when the evidence for it is enough."""
 
-from math import exp
+from math import exp, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +25,27 @@ class Smoother:
 
     def __init__(self) -> None:
         self._average: NDArray[np.float32] | None = None
-        self._evidence = np.zeros(0)
+        self._evidence: list[float] = []  # for each label, "uncertain" last; so few numbers are faster without numpy
         self._shown = 0  # index of the label; beyond the last one: uncertain
         self._at = 0.0
 
     def __call__(self, probabilities: NDArray[np.float32], at: float) -> tuple[NDArray[np.float32], int | None]:
         """probabilities: float32 [classes] at time `at`, seconds -> the average of the same form, and the label."""
-        logs = np.log(np.append(np.maximum(probabilities, MIN_PROBABILITY), P_UNCERTAIN))
+        logs = [log(max(p, MIN_PROBABILITY)) for p in (*probabilities.tolist(), P_UNCERTAIN)]
         if self._average is None:
             self._average = probabilities
-            self._evidence, self._shown = np.zeros(len(logs)), int(logs.argmax())
+            self._evidence, self._shown = [0.0] * len(logs), logs.index(max(logs))
         else:
             seconds = min(MAX_STEP_S, max(0.0, at - self._at))
             share = np.float32(1 - exp(-seconds / TIME_CONSTANT_S))
             self._average = self._average + share * (probabilities - self._average)
-            self._evidence = np.maximum(0, self._evidence + seconds * (logs - logs[self._shown]))
-            best = int(self._evidence.argmax())
-            if self._evidence[best] >= MIN_EVIDENCE:
-                self._evidence[:] = 0
-                self._shown = best
+            shown = logs[self._shown]
+            self._evidence = [
+                max(0.0, before + seconds * (each - shown)) for before, each in zip(self._evidence, logs, strict=True)
+            ]
+            most = max(self._evidence)
+            if most >= MIN_EVIDENCE:
+                self._shown = self._evidence.index(most)
+                self._evidence = [0.0] * len(logs)
         self._at = at
         return self._average, self._shown if self._shown < len(probabilities) else None

@@ -30,14 +30,14 @@ class JsonLines:
 
     def __init__(self, target: str) -> None:
         """target: a file's path, or - for standard output. Raises FerError where no file can be."""
-        self._target = target
+        self._target, self._path = target, Path(target)
         self._file: io.FileIO | None = None
         self._flusher = Flusher()
         if target == "-" and sys.stdout is None:
             raise FerError("standard output is closed: give --jsonl FILE or --record FILE")
-        if target != "-" and (Path(target).is_dir() or not Path(target).parent.is_dir()):
+        if target != "-" and (self._path.is_dir() or not self._path.parent.is_dir()):
             raise FerError(f"cannot write {target}: expected the name of a file in a folder that exists")
-        place = target if os.path.exists(target) else Path(target).parent
+        place = target if os.path.exists(target) else self._path.parent
         if target != "-" and not os.access(place, os.W_OK):
             reason = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
             raise FerError(f"cannot write {target}: {os.strerror(reason)}; choose another place for --jsonl")
@@ -59,7 +59,7 @@ class JsonLines:
             _take_back(file, len(line) - len(left))
             raise FerError(f"--jsonl {self._target} stopped at frame {result.frame}: {error.strerror}") from error
         if self._target != "-":
-            self._flusher.after_write(Path(self._target))
+            self._flusher.after_write(self._path)
         return True
 
     def close(self) -> None:
