@@ -1,6 +1,7 @@
 """fer-run: expressions of the faces in a camera, stream, video or folder of pictures."""
 
 import logging
+import os
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
@@ -134,6 +135,7 @@ def cli(
     Boxes, labels and probabilities go to a window, to JSON lines and to an annotated video, as asked. With a camera or
     stream only the newest frame is processed, so results never lag behind. Frames are stored only by --record.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: a thread for each core, which spins
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     refuse_combinations(given, mqtt)
