@@ -61,11 +61,8 @@ class Profile:
     """Durations of stages and ages of frames at their results, the latest ones of each, and what the process uses."""
 
     def __init__(self) -> None:
-        self._ms = {stage: RingBuffer() for stage in STAGES}
-        self._total = dict.fromkeys(STAGES, 0.0)
-        self._cpu_of_source = self._own_source_cpu = 0.0  # seconds; the second: those in the loop's thread
+        self._stages = {name: (SourceStage if name in SOURCE_STAGES else Stage)() for name in STAGES}
         self._loop: tuple[int, float, float] | None = None  # the loop's thread, its CPU seconds at the start and so far
-        self._stages = {name: Stage(self, name) for name in STAGES}
         self._ages = RingBuffer()
         self._frames = 0
         self._started, self._cpu = time.monotonic(), time.process_time()
@@ -73,15 +70,6 @@ class Profile:
     def stage(self, name: str) -> "Stage":
         """Measures what is done inside (`with`) as one of STAGES; each stage belongs to one thread."""
         return self._stages[name]
-
-    def add(self, name: str, took_ms: float, cpu_s: float) -> None:
-        """Count one measurement of a stage. cpu_s: of this thread, of the source's stages only."""
-        self._ms[name].append(took_ms)
-        self._total[name] += took_ms
-        if name in SOURCE_STAGES:
-            self._cpu_of_source += cpu_s
-            if self._loop and self._loop[0] == threading.get_ident():
-                self._own_source_cpu += cpu_s
 
     def mark_loop(self) -> None:
         """Called by the thread that runs the loop, at its start and after each frame: its CPU time is counted apart."""
@@ -96,20 +84,20 @@ class Profile:
     def usage(self) -> Usage:
         """All of it so far."""
         seconds = time.monotonic() - self._started
-        total = sum(self._total.values()) or 1.0
+        total_ms = sum(stage.total_ms for stage in self._stages.values()) or 1.0
         return Usage(
             frames=self._frames,
             seconds=round(seconds, 3),
             fps=round(self._frames / seconds, 2),
             cpu_seconds=round(time.process_time() - self._cpu, 3),
             loop_cpu_seconds=round(self._loop_cpu(), 3),
-            capture_cpu_seconds=round(self._cpu_of_source, 3),
+            capture_cpu_seconds=round(sum(stage.cpu_s for stage in self._of_source()), 3),
             peak_memory_bytes=peak_bytes(),
             frame_age_ms=Percentiles(len(self._ages), *_percentiles(self._ages)),
             stages={
-                name: StageTimes(len(took), *_percentiles(took), round(self._total[name] / total, 4))
-                for name, took in self._ms.items()
-                if took
+                name: StageTimes(len(stage.ms), *_percentiles(stage.ms), round(stage.total_ms / total_ms, 4))
+                for name, stage in self._stages.items()
+                if stage.ms
             },
         )
 
@@ -127,8 +115,14 @@ class Profile:
         used = f"{cpu} of a core (the loop {loop}, capture and decode {capture}), {memory:.0f} MiB"
         return "\n".join([*lines, f"{usage.fps:g} fps, {used}"])
 
+    def _of_source(self) -> list["SourceStage"]:
+        return [stage for stage in self._stages.values() if isinstance(stage, SourceStage)]
+
     def _loop_cpu(self) -> float:
-        return self._loop[2] - self._loop[1] - self._own_source_cpu if self._loop else 0.0
+        if self._loop is None:
+            return 0.0
+        thread, start, now = self._loop
+        return now - start - sum(stage.cpu_s for stage in self._of_source() if stage.thread == thread)
 
     def to_json(self) -> str:
         """`usage` as JSON, schema 2."""
@@ -138,17 +132,36 @@ class Profile:
 class Stage:
     """One stage's stopwatch; a class of its own, as a generator for each use costs several times as much."""
 
-    def __init__(self, profile: Profile, name: str) -> None:
-        self._profile, self._name, self._has_cpu = profile, name, name in SOURCE_STAGES
-        self._begin, self._cpu = 0, 0.0
+    def __init__(self) -> None:
+        self.ms, self.total_ms = RingBuffer(), 0.0
+        self._begin = 0
 
     def __enter__(self) -> None:
-        self._cpu = time.thread_time() if self._has_cpu else 0.0
         self._begin = time.perf_counter_ns()
 
     def __exit__(self, *_: object) -> None:
         took_ms = (time.perf_counter_ns() - self._begin) / 1e6
-        self._profile.add(self._name, took_ms, time.thread_time() - self._cpu if self._has_cpu else 0.0)
+        self.ms.append(took_ms)
+        self.total_ms += took_ms
+
+
+class SourceStage(Stage):
+    """Of the source's stages the CPU time is measured too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpu_s = self._cpu = 0.0
+        self.thread = 0
+        """The one in which it ran last."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._cpu = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu_s += time.thread_time() - self._cpu
+        self.thread = threading.get_ident()
+        super().__exit__()
 
 
 class RingBuffer:
