@@ -1,5 +1,6 @@
 """How every fer-* command starts and ends: its streams and log, one sentence for an error, and the exit codes."""
 
+import gc
 import io
 import logging
 import math
@@ -47,6 +48,7 @@ def run(command: click.Command, extra: str | None = None) -> NoReturn:
     if code > SIGNALLED:  # Python sets its handlers back while it ends: one more signal would change the exit code
         for number in STOPS:
             signal.signal(number, signal.SIG_IGN)
+    gc.freeze()  # else Python looks through all that was imported before it lets go of it
     sys.exit(code)
 
 
