@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from conftest import Run
 from fer_benchmarks.demo_clip import render
 from fer_runtime.errors import FerError
-from fer_runtime.faces.detection import MIN_SCORE, PROPOSAL_SHARE, RetinaFace, YuNet, shrunk_side
+from fer_runtime.faces.detection import MIN_SCORE, PROPOSAL_SHARE, RetinaFace, YuNet, shrunk, shrunk_side
 from fer_runtime.model.session import default_model
 
 WIDTHS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -125,6 +125,14 @@ def test_frames_are_shrunk_to_what_the_detector_wants_and_small_ones_not_at_all(
 ) -> None:
     assert shrunk_side(width, width // 2) == shrunk_side(width // 2, width) == side
     assert shrunk_side(width, width // 2, PROPOSAL_SHARE) == proposing
+
+
+@pytest.mark.parametrize(("height", "width"), [(310, 320), (307, 311), (551, 553)])
+def test_a_shrunk_picture_is_nearly_the_mean_of_its_pixels_where_sides_are_odd_too(height: int, width: int) -> None:
+    picture = cv2.resize(render(0), (width, height)).astype(np.uint8)
+    small = shrunk(picture, 0.25)
+    mean = cv2.resize(picture, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+    assert float(np.abs(small.astype(float) - mean).mean()) < 2
 
 
 def test_proposals_of_a_small_frame_are_its_faces() -> None:

@@ -252,6 +252,20 @@ def test_the_profile_names_every_stage(command: Run, clip: Path, tmp_path: Path)
     assert "cannot write" in refused.stderr
 
 
+def test_no_library_keeps_threads_that_nothing_uses(clip: Path) -> None:
+    """OpenBLAS, of numpy and of OpenCV, would start one for each core; they spin before they sleep."""
+    program = (
+        "import os\nfrom fer_runtime.cli.run import main\ntry:\n    main()\n"
+        "finally:\n    print(len(os.listdir('/proc/self/task')))"
+    )
+    arguments = ["--source", str(clip), "--headless", "--jsonl", os.devnull, "--max-frames", "2"]
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *arguments], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["1"], done.stderr
+
+
 def test_each_run_says_what_its_answers_are(command: Run, clip: Path) -> None:
     done = command("fer-run", "--source", clip, "--headless", "--max-frames", 1)
     assert "apparent expressions, which are not feelings" in done.stderr
