@@ -19,10 +19,11 @@ LEAST_SAME = 0.95  # of the faces' labels
 MAX_BOX_OFF, MAX_PROBABILITY_OFF = 8, 0.2  # pixels of a face of 60 to 110; of a face whose label is the same
 
 
-@pytest.mark.whole  # of two runs on the same loop one failed (docs/proof.md); CI waits until it is known why
-@pytest.mark.parametrize("kind", ["YUYV", "MJPG"])
-def test_the_clip_before_a_camera_gives_the_labels_of_its_file(board: Board, kind: str) -> None:
-    step = 2 if board.whole and kind == "YUYV" else 10
+@pytest.mark.parametrize(("kind", "step", "whole_step"), [("YUYV", 10, 2), ("MJPG", 20, 10)])
+def test_the_clip_before_a_camera_gives_the_labels_of_its_file(
+    board: Board, kind: str, step: int, whole_step: int
+) -> None:
+    step = whole_step if board.whole else step
     expected = of_file()[::step]
     board.plug_loopback(kind)
     for index, picture in enumerate(pictures()[::step]):
