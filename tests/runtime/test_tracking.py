@@ -65,6 +65,36 @@ def test_two_faces_keep_their_numbers_and_boxes() -> None:
     assert whole.calls <= 1 + FRAMES / FPS / DEFAULT_INTERVAL_S + 2
 
 
+def test_where_faces_are_known_a_live_frame_is_searched_when_its_result_is_out() -> None:
+    whole = Counted(RetinaFace())
+    follow = Tracker(whole, RetinaFace.nearby(), Profile(), live=True)
+    searched_before, searched_after = [], []
+    for frame in frames():
+        calls = whole.calls
+        assert len(follow(frame)) == 2
+        searched_before += [frame.index] if whole.calls > calls else []
+        calls = whole.calls
+        follow.look_around(frame)
+        searched_after += [frame.index] if whole.calls > calls else []
+    assert searched_before == [0]
+    assert len(searched_after) >= int((FRAMES - 1) / FPS / DEFAULT_INTERVAL_S)
+
+
+def test_a_face_that_comes_to_a_live_source_is_found_though_searches_wait() -> None:
+    """One face is known; where the clip shows it alone, the other's half is grey."""
+    follow = Tracker(RetinaFace(), RetinaFace.nearby(), Profile(), locator=Locator(), live=True)
+    both, comes, found = render(0), 5, []
+    one = both.copy()
+    x, _, width, _ = placements(0)[1].face
+    one[:, max(0, round(x - width / 2)) : round(x + 1.5 * width)] = 130
+    for index in range(comes + round(DEFAULT_INTERVAL_S * FPS) + 3):
+        frame = Frame(one if index < comes else both, index, index / FPS)
+        found.append(len(follow(frame)))
+        follow.look_around(frame)
+    assert found[:comes] == [1] * comes
+    assert found[-1] == 2
+
+
 def looks_and_faces(fps: float, times: int) -> tuple[list[int], list[int]]:
     """Looks at what a search proposes, and faces, in each frame; the first shows nobody, four proposals are nothing."""
     nearby = Counted(RetinaFace.nearby())

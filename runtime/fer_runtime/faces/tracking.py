@@ -36,6 +36,9 @@ class Tracker:
     a camera's pace a face overlaps itself). Of the rest, what the search is sure of is a new face; what it proposes
     with less certainty is looked at closely by the nearby detector, some in each of the next frames.
 
+    A search takes longer than all else. So where faces are known already, a live source's frames are searched and
+    looked at when their result is out (`look_around`); what is found shows from the next frame on.
+
     Between frames far apart a face goes farther than it is looked for. So rare ones are searched as a whole, each, and
     the detector alone follows; in sparse ones all proposals are looked at, and a lost face is searched for, at once.
     """
@@ -48,13 +51,15 @@ class Tracker:
         interval: float = DEFAULT_INTERVAL_S,
         locator: Locator | None = None,
         proposer: Detector | None = None,
+        live: bool = False,
     ) -> None:
         """whole: for frames; nearby: for a region about twice a face's size; profile: takes the durations of both.
 
         interval: seconds between two searches; 0: search every whole frame. locator: follows the faces of which it is
         sure; without one the nearby detector follows them all. proposer: for most searches, in place of whole:
-        cheaper, and not sure of all that it finds.
+        cheaper, and not sure of all that it finds. live: results are waited for, and `look_around` is called.
         """
+        self._live = live
         self._whole, self._profile, self._rare_s = whole, profile, min(interval, RARE_S)
         self._search = Search(proposer or whole, interval, whole if proposer else None)
         self._follower = Follower(nearby, locator)
@@ -63,10 +68,12 @@ class Tracker:
         self._last = -inf  # time of the last frame
         self._scene: NDArray[np.uint8] | None = None
         self._proposals: list[Detection] = []  # of the last search, not looked at yet
+        self._may_look = False  # around in the last frame: what was due there has waited for its result
 
     def __call__(self, frame: Frame) -> list[FaceState]:
         """The faces of this frame, and those seen shortly before; a frame without a time stands alone."""
         image, at = frame.image, frame.at
+        self._may_look = False
         if at is None:
             with self._profile.stage("detect"):
                 found = self._whole(image)
@@ -80,6 +87,16 @@ class Tracker:
         self._last = at
         return list(self._faces)
 
+    def look_around(self, frame: Frame) -> None:
+        """To be called with the frame that was the last, when its result is out: looks for further faces in it."""
+        if not self._may_look or frame.at is None:
+            return
+        self._may_look = False
+        if self._search.is_due(frame.at):
+            self._find(frame.image, frame.at)
+        elif self._proposals:
+            self._look_at_proposals(frame.image, LOOKS, frame.at)
+
     def _bring_up_to_date(self, image: NDArray[np.uint8], at: float) -> None:
         if len(self._faces) > self._follower.most:
             with self._profile.stage("detect"):
@@ -90,17 +107,19 @@ class Tracker:
             return
         gap = at - self._last
         rare, sparse = isfinite(gap) and not 0 < gap < self._rare_s, gap >= SPARSE_S
-        searched = rare or self._search.is_due(at)
+        due = self._search.is_due(at)
+        later = self._live and not sparse and bool(self._faces)
+        searched = rare or (due and not later)
         found = self._searched(image, at, rare) if searched else {}
-        self._follow(self._faces, found, image, at, searched, rare)
+        self._follow(self._faces, found, image, at, searched or due, rare)
         if any(self._last <= face.seen < at for face in self._faces):  # one was lost just now
             if sparse and not searched:
                 searched = True
-                self._find_lost(image, at)
+                self._find(image, at, whole=True)
             self._search.hasten(at, MIN_PAUSE_S)
-        if self._proposals and (sparse or not searched):
-            with self._profile.stage("detect"):
-                self._look_at_proposals(image, MAX_PROPOSALS if sparse else LOOKS, at)
+        if (sparse or not searched) and not later:
+            self._look_at_proposals(image, MAX_PROPOSALS if sparse else LOOKS, at)
+        self._may_look = later and not searched
 
     def _follow(
         self,
@@ -117,10 +136,13 @@ class Tracker:
             self._follower(faces, found, image, at, busy, locate=not rare)
         self._faces = _distinct(self._faces)
 
-    def _find_lost(self, image: NDArray[np.uint8], at: float) -> None:
-        """Search the frame in which a face was not found where it was expected."""
+    def _find(self, image: NDArray[np.uint8], at: float, whole: bool = False) -> None:
+        """Search the frame in which the known faces were looked for already, for new ones and those not found."""
         known = self._count
-        found = self._searched(image, at, whole=True)
+        found = self._searched(image, at, whole)
+        for face in self._faces:
+            if face.number in found and found[face.number].score >= MIN_SCORE:
+                face.confirmed = at
         new = [face for face in self._faces if face.number in found and (face.seen < at or face.number > known)]
         self._follow(new, found, image, at, busy=True)
 
@@ -139,7 +161,8 @@ class Tracker:
             if any(overlap(face.detection.box, box) >= MIN_OVERLAP for face in self._faces):
                 continue
             looks -= 1
-            near = self._follower.near(image, box)
+            with self._profile.stage("detect"):
+                near = self._follower.near(image, box)
             if near and near.score >= MIN_SCORE and not _join([face.detection.box for face in self._faces], [near.box]):
                 self._faces.append(self._new(near, at))
 

@@ -61,7 +61,7 @@ class Loop:
         detector, nearby = detector or RetinaFace(), nearby or RetinaFace.nearby()
         if interval and isinstance(nearby, RetinaFace):
             locator, proposer = locator or Locator(), proposer or RetinaFace.proposing(nearby.threads)
-        self._tracker = Tracker(detector, nearby, self._profile, interval, locator, proposer)
+        self._tracker = Tracker(detector, nearby, self._profile, interval, locator, proposer, source.live)
         self._faces: list[FaceState] = []
         self._pace = pace or Pace(max_fps, live=source.live)
         self._blur = blur
@@ -72,18 +72,25 @@ class Loop:
         """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame."""
         self._profile.mark_loop()
         for frame in self._source.frames(self._pace.is_due, self._on_idle):
-            result = self.process(frame)
+            result = self._answer(frame)
+            shown = frame
             if self._blur:
                 with self._profile.stage("blur"):
                     boxes = [face.detection.box for face in self._faces]
-                    frame = replace(frame, image=self._blur(frame.image, boxes, frame.at))
-            yield frame, result
+                    shown = replace(frame, image=self._blur(frame.image, boxes, frame.at))
+            yield shown, result
+            self._tracker.look_around(frame)
             self._profile.mark_loop()
             if rest := self._pace.rest():
                 time.sleep(rest)
 
     def process(self, frame: Frame) -> Result:
         """The faces that are seen in one frame, the longest known first."""
+        result = self._answer(frame)
+        self._tracker.look_around(frame)
+        return result
+
+    def _answer(self, frame: Frame) -> Result:
         self._faces = self._tracker(frame)
         seen = [face for face in self._faces if frame.at is None or face.seen == frame.at]
         if seen:
