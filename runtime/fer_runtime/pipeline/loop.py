@@ -69,7 +69,10 @@ class Loop:
         self._run = new_run_id()
 
     def __iter__(self) -> Iterator[tuple[Frame, Result]]:
-        """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame."""
+        """Each frame that is not passed over, with its result. Raises FerError when the source holds no frame.
+
+        A live source's frame may be searched for further faces when the next one is asked for: draw on a copy.
+        """
         self._profile.mark_loop()
         for frame in self._source.frames(self._pace.is_due, self._on_idle):
             result = self._answer(frame)
