@@ -115,14 +115,7 @@ def write_reference(folder: Path) -> None:
 def passes(root: Path, board: str, reference: Path, tests: tuple[str, ...]) -> bool:
     """Whether the emulated board answers as x86 does, and its doctor finds nothing in the way."""
     show_board(root, board)
-    site = root / "opt" / "site"
-    environment = os.environ | {
-        "QEMU_LD_PREFIX": str(root), "QEMU_CPU": BOARDS[board][0],
-        "PYTHONPATH": f"{site}:{ROOT / 'runtime'}:{ROOT / 'benchmarks'}",
-        "PYTHONPYCACHEPREFIX": str(PLACE / "pycache" / root.name), "PYTHONNOUSERSITE": "1",
-    }  # fmt: skip
-    for name in ("OPENBLAS_CORETYPE", "VIRTUAL_ENV", "PYTHONHOME"):
-        environment.pop(name, None)
+    environment = environment_of(root, board, ROOT / "runtime")
     python = ["qemu-aarch64-static", str(root / "usr" / "bin" / "python3")]
     found = fer_run(python, reference / "pictures", environment)
     worst = compared((reference / "answers.jsonl").read_text(), found)
@@ -133,6 +126,18 @@ def passes(root: Path, board: str, reference: Path, tests: tuple[str, ...]) -> b
     words = ["-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *files]
     done = subprocess.run([*python, *words], env=environment, cwd=ROOT, check=False)
     return worst.startswith("same labels") and "fer-run works here" in doctor.stdout and done.returncode == 0
+
+
+def environment_of(root: Path, board: str, runtime: Path) -> dict[str, str]:
+    """Variables under which QEMU runs the root's Python as the board. runtime: the folder of fer_runtime."""
+    environment = os.environ | {
+        "QEMU_LD_PREFIX": str(root), "QEMU_CPU": BOARDS[board][0],
+        "PYTHONPATH": f"{root / 'opt' / 'site'}:{runtime}:{ROOT / 'benchmarks'}",
+        "PYTHONPYCACHEPREFIX": str(PLACE / "pycache" / root.name), "PYTHONNOUSERSITE": "1",
+    }  # fmt: skip
+    for name in ("OPENBLAS_CORETYPE", "VIRTUAL_ENV", "PYTHONHOME"):
+        environment.pop(name, None)
+    return environment
 
 
 def command(

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,6 +38,7 @@ cv2.setNumThreads(1)
 for _ in range(int(sys.argv[1])):
     network(*inputs)"""
 FEW, MANY = 3, 23  # calls of a network, whose difference leaves the start out
+Counter = Callable[[str, list[str]], int]  # instructions that a Python program with these arguments executes
 COUNTED = re.compile(r"Collected : (\d+)")
 
 
@@ -66,17 +68,17 @@ def count(program: str, arguments: list[str]) -> int:
     return int(counted[1])
 
 
-def of_loop(video: Path, first: int, last: int) -> tuple[float, float]:
+def of_loop(video: Path, first: int, last: int, counter: Counter = count) -> tuple[float, float]:
     """Millions per frame between two numbers of frames, and millions before the first frame."""
     arguments = ["--source", str(video), "--headless", "--jsonl", os.devnull, "--max-frames"]
-    few, many = (count(LOOP, [*arguments, str(frames)]) for frames in (first, last))
+    few, many = (counter(LOOP, [*arguments, str(frames)]) for frames in (first, last))
     per_frame = (many - few) / (last - first) / 1e6
     return per_frame, few / 1e6 - first * per_frame
 
 
-def of_network(setup: str) -> float:
+def of_network(setup: str, counter: Counter = count) -> float:
     """Millions per call."""
-    few, many = (count(CALLS.format(setup), [str(calls)]) for calls in (FEW, MANY))
+    few, many = (counter(CALLS.format(setup), [str(calls)]) for calls in (FEW, MANY))
     return (many - few) / (MANY - FEW) / 1e6
 
 
