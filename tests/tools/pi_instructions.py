@@ -6,6 +6,7 @@ milliseconds: good for ratios on one processor. Needs an x86-64 Debian 12 (QEMU 
 """
 
 import argparse
+import fcntl
 import json
 import re
 import shutil
@@ -41,6 +42,8 @@ def main() -> None:
     if lacking := [str(path) for path in [*options.files, options.runtime] if not path.exists()]:
         parser.error(f"{lacking[0]} does not exist")
     prepare(options.suite)
+    lock = (PLACE / options.suite / ".counting").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # a second run would show the first one another board in the middle
     found = {board: figures(board, options) for board in options.board}
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
